@@ -1,0 +1,137 @@
+import type { Route } from '../cni/result.ts';
+
+/** The namespace that an operation works in: the plugin's own, or the one that CNI_NETNS names. */
+export type Where = 'host' | 'container';
+
+/**
+ * One change to the host, as plain data. Plans are lists of these; kernel/apply is the only thing that carries them out.
+ * Every `dev` is an interface name in the namespace that the operation works in.
+ */
+export type Op =
+  /** A bridge, made and set up, with a MAC address of its own. An existing bridge of that name is not an error. */
+  | { op: 'bridge.add'; dev: string; mac: string; mtu: number; vlanFiltering: boolean }
+  /** `promisc` and `vlanFiltering` are only ever switched on. */
+  | { op: 'bridge.set'; dev: string; mac?: string; mtu?: number; promisc?: true; vlanFiltering?: true; up?: true }
+  /** A veth pair in one message: this end in the host, set up, on `master` if given; the peer born in `peer.in`. */
+  | {
+      op: 'veth.add';
+      dev: string;
+      mac: string;
+      mtu: number;
+      master?: string;
+      alias?: string;
+      peer: { in: Where; dev: string; mac: string; master?: string };
+    }
+  | { op: 'link.set'; in: Where; dev: string; up?: boolean; mtu?: number; arpNotify?: true }
+  | { op: 'link.del'; in: Where; dev: string }
+  /** Bridge port attributes; only those present are written. */
+  | { op: 'port.set'; dev: string; hairpin?: boolean; isolated?: boolean }
+  /** VLAN membership of a bridge port: one id, or `vid` to `vidEnd`. */
+  | { op: 'vlan.add'; dev: string; vid: number; vidEnd?: number; pvid?: true; untagged?: true }
+  | { op: 'vlan.del'; dev: string; vid: number; vidEnd?: number }
+  | { op: 'addr.add'; in: Where; dev: string; prefix: string; nodad: boolean }
+  | { op: 'addr.del'; in: Where; dev: string; prefix: string }
+  | { op: 'route.add'; in: Where; dev: string; route: Route }
+  /** A path below /proc/sys. Read first, written only when different. `required: false`: failure is logged, not fatal. */
+  | { op: 'sysctl.set'; in: Where; key: string; value: string; required: boolean }
+  /** Masquerade traffic from `address`, except to `local` prefixes and multicast. */
+  | { op: 'masq.add'; network: string; address: string; local: string[]; comment: string }
+  | { op: 'masq.del'; network: string; address: string; comment: string }
+  /** Drop frames that enter the bridge through `dev` with another source MAC than `mac`. */
+  | { op: 'spoofcheck.add'; dev: string; mac: string; comment: string }
+  | { op: 'spoofcheck.del'; dev: string }
+  /** Wait, by notification, until the port carries traffic (IFLA_OPERSTATE up). */
+  | { op: 'wait.carrier'; dev: string; timeoutMs: number }
+  /** Wait, by notification, until no IPv6 address of `dev` is tentative; a failed duplicate check is an error. */
+  | { op: 'wait.dad'; in: Where; dev: string; timeoutMs: number };
+
+const prefixOf = (op: { in?: Where }) => (op.in === 'container' ? '[container] ' : '');
+
+/** An operation in the words that a person would type: `[container] ip addr add 10.1.0.5/24 dev eth0`. */
+export function show(op: Op): string {
+  switch (op.op) {
+    case 'bridge.add':
+      return `ip link add ${op.dev} address ${op.mac}${op.mtu ? ` mtu ${op.mtu}` : ''} up type bridge${op.vlanFiltering ? ' vlan_filtering 1' : ''}`;
+    case 'bridge.set':
+      return [
+        `ip link set ${op.dev}`,
+        op.mac && `address ${op.mac}`,
+        op.mtu && `mtu ${op.mtu}`,
+        op.promisc && 'promisc on',
+        op.up && 'up',
+        op.vlanFiltering && 'type bridge vlan_filtering 1',
+      ]
+        .filter(Boolean)
+        .join(' ');
+    case 'veth.add': {
+      const master = op.master ? ` master ${op.master}` : '';
+      const alias = op.alias ? ` alias ${op.alias}` : '';
+      const peer = `peer ${op.peer.dev} address ${op.peer.mac}${op.peer.master ? ` master ${op.peer.master}` : ''}`;
+      const where = op.peer.in === 'container' ? ' netns container' : '';
+      return `ip link add ${op.dev} address ${op.mac}${op.mtu ? ` mtu ${op.mtu}` : ''}${master}${alias} up type veth ${peer}${where}`;
+    }
+    case 'link.set':
+      return [
+        `${prefixOf(op)}ip link set ${op.dev}`,
+        op.mtu && `mtu ${op.mtu}`,
+        op.up === true && 'up',
+        op.up === false && 'down',
+        op.arpNotify && `(sysctl net.ipv4.conf.${op.dev}.arp_notify=1)`,
+      ]
+        .filter(Boolean)
+        .join(' ');
+    case 'link.del':
+      return `${prefixOf(op)}ip link del ${op.dev}`;
+    case 'port.set':
+      return [
+        `bridge link set dev ${op.dev}`,
+        op.hairpin !== undefined && `hairpin ${op.hairpin ? 'on' : 'off'}`,
+        op.isolated !== undefined && `isolated ${op.isolated ? 'on' : 'off'}`,
+      ]
+        .filter(Boolean)
+        .join(' ');
+    case 'vlan.add':
+      return `bridge vlan add dev ${op.dev} vid ${vids(op)}${op.pvid ? ' pvid' : ''}${op.untagged ? ' untagged' : ''}`;
+    case 'vlan.del':
+      return `bridge vlan del dev ${op.dev} vid ${vids(op)}`;
+    case 'addr.add':
+      return `${prefixOf(op)}ip addr add ${op.prefix} dev ${op.dev}${op.nodad ? ' nodad' : ''}`;
+    case 'addr.del':
+      return `${prefixOf(op)}ip addr del ${op.prefix} dev ${op.dev}`;
+    case 'route.add':
+      return `${prefixOf(op)}ip route add ${showRoute(op.route)} dev ${op.dev}`;
+    case 'sysctl.set':
+      return `${prefixOf(op)}sysctl -w ${op.key}=${op.value}`;
+    case 'masq.add':
+      return `nft masquerade ${op.address} except to ${op.local.join(', ')} # ${op.comment}`;
+    case 'masq.del':
+      return `nft stop masquerading ${op.address} # ${op.comment}`;
+    case 'spoofcheck.add':
+      return `nft drop frames from ${op.dev} unless ether saddr ${op.mac} # ${op.comment}`;
+    case 'spoofcheck.del':
+      return `nft stop checking frames from ${op.dev}`;
+    case 'wait.carrier':
+      return `wait for ${op.dev} to carry traffic, at most ${op.timeoutMs} ms`;
+    case 'wait.dad':
+      return `${prefixOf(op)}wait for duplicate address detection on ${op.dev}, at most ${op.timeoutMs} ms`;
+  }
+}
+
+const vids = (op: { vid: number; vidEnd?: number }) =>
+  op.vidEnd && op.vidEnd !== op.vid ? `${op.vid}-${op.vidEnd}` : `${op.vid}`;
+
+/** A route in the words of `ip route`. */
+export function showRoute(route: Route): string {
+  const isDefault = route.dst === '0.0.0.0/0' || route.dst === '::/0';
+  return [
+    isDefault ? `default${route.dst === '::/0' ? ' (IPv6)' : ''}` : route.dst,
+    route.gw && `via ${route.gw}`,
+    route.priority && `metric ${route.priority}`,
+    route.table !== undefined && `table ${route.table}`,
+    route.scope !== undefined && `scope ${route.scope}`,
+    route.mtu && `mtu ${route.mtu}`,
+    route.advmss && `advmss ${route.advmss}`,
+  ]
+    .filter(Boolean)
+    .join(' ');
+}
