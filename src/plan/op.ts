@@ -12,6 +12,8 @@ export type Op =
   | { op: 'bridge.add'; dev: string; mac: string; mtu: number; vlanFiltering: boolean }
   /** `promisc` and `vlanFiltering` are only ever switched on. */
   | { op: 'bridge.set'; dev: string; mac?: string; mtu?: number; promisc?: true; vlanFiltering?: true; up?: true }
+  /** Removes a bridge that has no ports, unless another process is at work on the host's bridges (Kernel.shareBridges). */
+  | { op: 'bridge.reap'; dev: string }
   /** A veth pair in one message: this end in the host, set up, on `master` if given; the peer born in `peer.in`. */
   | {
       op: 'veth.add';
@@ -63,6 +65,8 @@ export function show(op: Op): string {
       ]
         .filter(Boolean)
         .join(' ');
+    case 'bridge.reap':
+      return `ip link del ${op.dev} (if it has no ports)`;
     case 'veth.add': {
       const master = op.master ? ` master ${op.master}` : '';
       const alias = op.alias ? ` alias ${op.alias}` : '';

@@ -1,0 +1,41 @@
+import { bitsOf, type Family, formatIp, type Ip, parseIp } from './address.ts';
+
+/** An address with a prefix length; the address may have host bits (10.1.0.5/16). */
+export interface Prefix extends Ip {
+  length: number; // bits
+}
+
+/** An address and prefix length from `10.1.0.5/16`, host bits kept, or undefined when it is none. */
+export function parsePrefix(text: string): Prefix | undefined {
+  const slash = text.indexOf('/');
+  if (slash < 0) return undefined;
+  const ip = parseIp(text.slice(0, slash));
+  const digits = text.slice(slash + 1);
+  if (!ip || !/^(0|[1-9][0-9]{0,2})$/.test(digits)) return undefined;
+  const length = Number(digits);
+  return length > bitsOf(ip.family) ? undefined : { ...ip, length };
+}
+
+/** `10.1.0.5/16`, host bits kept. */
+export const formatPrefix = (prefix: Prefix): string => `${formatIp(prefix)}/${prefix.length}`;
+
+const hostMask = (family: Family, length: number) => (1n << BigInt(bitsOf(family) - length)) - 1n;
+
+/** The first address of the prefix: 10.1.0.0 of 10.1.0.5/16. */
+export const networkOf = (prefix: Prefix): Prefix => ({
+  ...prefix,
+  value: prefix.value & ~hostMask(prefix.family, prefix.length),
+});
+
+/** The last address of the prefix: 10.1.255.255 of 10.1.0.5/16, the IPv4 broadcast address. */
+export const lastOf = (prefix: Prefix): Ip => ({
+  family: prefix.family,
+  value: prefix.value | hostMask(prefix.family, prefix.length),
+});
+
+/** Whether the address lies in the prefix; addresses of the other family never do. */
+export const contains = (prefix: Prefix, ip: Ip): boolean =>
+  prefix.family === ip.family && networkOf(prefix).value === networkOf({ ...ip, length: prefix.length }).value;
+
+/** Whether two prefixes have an address in common. */
+export const overlaps = (a: Prefix, b: Prefix): boolean => (a.length <= b.length ? contains(a, b) : contains(b, a));

@@ -1,0 +1,53 @@
+import type { Op, Where } from '../plan/op.ts';
+import type { AddressState, LinkState, MasqState, RouteState, VlanState } from './state.ts';
+
+/**
+ * Everything that the plugin asks of the kernel. Reads never change anything; `apply` is the only writer.
+ * All of it is synchronous: nothing may be awaited while the thread is in another namespace.
+ */
+export interface Kernel extends Disposable {
+  /** SO_NETNS_COOKIE of the plugin's own namespace: unique until the next boot. 0n where the kernel has none (< 5.14). */
+  readonly hostCookie: bigint;
+
+  /**
+   * Opens the namespace that CNI_NETNS names, for every later `in: 'container'`.
+   * Throws CniError 4 (no such path, or it is no network namespace) or 8 (it is the plugin's own, and `allowOwn` is false).
+   */
+  openContainer(path: string, allowOwn: boolean): void;
+
+  /** A link by name, or undefined when there is none. */
+  link(where: Where, dev: string): LinkState | undefined;
+  /** All links, or those of one kind, or those on one master (ifindex). */
+  links(where: Where, filter?: { kind?: string; master?: number }): LinkState[];
+  /** Addresses of one link. */
+  addresses(where: Where, index: number): AddressState[];
+  /** Unicast routes of all tables, or those of one table. */
+  routes(where: Where, filter?: { table?: number }): RouteState[];
+  /** VLANs of one bridge port; empty where the kernel has no VLAN filtering. */
+  vlans(index: number): VlanState[];
+  /** A value below /proc/sys, trimmed; undefined when there is no such file. */
+  sysctl(where: Where, key: string): string | undefined;
+
+  /** What is masqueraded: of one network, or that one address of it. */
+  masqueraded(network: string, address?: string): MasqState[];
+  /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
+  spoofChecked(dev: string): { mac: string; comment: string } | undefined;
+  /** Every checked interface. */
+  spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
+
+  /**
+   * Carries out the operations in order. The inverse of each one that changed something is pushed onto `undo` the moment it is known to
+   * have been done, so that a caller that catches an error can hand `undo` to the method below.
+   * Throws CniError (100 kernel, 104 missing feature, 102 conflict) that names the operation, show(op), and the kernel's answer.
+   */
+  apply(ops: readonly Op[], undo: Op[]): void;
+
+  /** Carries out the inverses, last first; goes on after errors, which are returned. What is missing already counts as undone. */
+  undo(ops: readonly Op[]): Error[];
+
+  /**
+   * Marks this process as one that is using the bridges of the host's namespace, until it exits. Whoever wants to remove an empty bridge
+   * needs to be alone (see `bridge.reap`).
+   */
+  shareBridges(): void;
+}

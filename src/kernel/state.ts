@@ -1,0 +1,54 @@
+/** What the kernel says of a link. From RTM_NEWLINK, linux/if_link.h. */
+export interface LinkState {
+  index: number;
+  name: string;
+  kind?: string; // IFLA_INFO_KIND: bridge, veth, …; absent for physical links and lo
+  mac: string; // lower-case, colons; '' when it has none
+  mtu: number; // bytes
+  up: boolean; // IFF_UP
+  operstate: number; // IF_OPER_*: 6 = up
+  promisc: boolean; // IFF_PROMISC
+  master?: number; // ifindex of the bridge it is a port of
+  alias?: string;
+  peerIndex?: number; // IFLA_LINK: a veth's other end, in its own namespace
+  vlanFiltering?: boolean; // bridges only
+  port?: { hairpin: boolean; isolated: boolean; state: number }; // bridge ports only; state 3 = forwarding
+}
+
+/** One address of a link. From RTM_NEWADDR, linux/if_addr.h. */
+export interface AddressState {
+  prefix: string; // 10.1.0.5/16
+  family: 4 | 6;
+  index: number; // of the link
+  scope: number;
+  tentative: boolean;
+  dadFailed: boolean;
+}
+
+/** One unicast route. From RTM_NEWROUTE, linux/rtnetlink.h. */
+export interface RouteState {
+  dst: string; // 0.0.0.0/0 or ::/0 for the default route
+  family: 4 | 6;
+  gw?: string;
+  oif?: number;
+  table: number;
+  priority: number; // 0 = none (IPv4); IPv6's default is 1024
+  scope: number;
+  protocol: number;
+  mtu?: number;
+  advmss?: number;
+}
+
+/** VLAN membership of a bridge port. From IFLA_BRIDGE_VLAN_INFO, linux/if_bridge.h. */
+export interface VlanState {
+  vid: number;
+  pvid: boolean;
+  untagged: boolean;
+}
+
+/** An address that is masqueraded. */
+export interface MasqState {
+  network: string;
+  address: string;
+  comment: string;
+}
