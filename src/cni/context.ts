@@ -1,0 +1,35 @@
+import type { Logger } from '../log/logger.ts';
+import type { Libc } from '../sys/libc.ts';
+import type { HostLocalConf, NetConf } from './netconf.ts';
+import type { Request } from './request.ts';
+
+/** What the process hands to a verb. Everything that a verb reads or calls outside of its own modules comes through here. */
+export interface Context<Conf = NetConf> {
+  request: Request;
+  conf: Conf;
+  /** The configuration as it arrived: an IPAM delegate gets these bytes. SPEC "Delegated plugins". */
+  stdin: Uint8Array;
+  /** libc, loaded at the first call. */
+  libc(): Libc;
+  log: Logger;
+  /** /proc/sys/kernel/random/boot_id: another one after every boot. */
+  bootId(): string;
+  /**
+   * The signal that asked the process to stop (`SIGTERM`), or undefined. A handler runs only when the event loop turns, so what is
+   * seen here is what came before the last await. ADD need not look: the process looks after ADD has returned.
+   */
+  interrupted(): string | undefined;
+  /**
+   * ADD says how to undo all that it did. The process calls it when ADD was successful but its result is not wanted any more: a signal
+   * came meanwhile, or nobody reads the result. Returns what could not be undone, for the log. Errors inside ADD are ADD's own business.
+   */
+  onAbort(undo: () => Error[]): void;
+}
+
+/** The configuration of a process that another plugin runs as its IPAM plugin (`ipam.type` is `tsbridge`, `type` is not). */
+export type IpamConf = Pick<
+  NetConf,
+  'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments' | 'logLevel' | 'logFile'
+> & {
+  ipam: HostLocalConf;
+};
