@@ -1,0 +1,17 @@
+import { errnoName } from '../sys/errno.ts';
+import type { Outcome } from './message.ts';
+
+/** A request that the kernel refused. Whoever made it says what was tried; this says what the kernel answered. */
+export class NetlinkError extends Error {
+  readonly errno: number; // positive
+  readonly text: string | undefined; // the kernel's reason, from the extended ACK
+  readonly offset: number | undefined; // of the attribute that the kernel dislikes
+
+  constructor({ errno, text, offset }: Omit<Outcome, 'replies'>) {
+    super(text ? `${errnoName(errno)}: ${text}` : errnoName(errno));
+    this.name = 'NetlinkError';
+    this.errno = errno;
+    this.text = text;
+    this.offset = offset;
+  }
+}

@@ -1,0 +1,256 @@
+import { closeSync } from 'node:fs';
+import { CniError, code } from '../cni/error.ts';
+import { errno, errnoName } from '../sys/errno.ts';
+import type { Libc } from '../sys/libc.ts';
+import { NetlinkError } from './error.ts';
+import {
+  decodeError,
+  decodeMessages,
+  encodeMessages,
+  type Message,
+  NLM_F,
+  NLMSG,
+  type Outcome,
+  type Reply,
+} from './message.ts';
+
+const AF_NETLINK = 16; // linux/socket.h
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000; // bits/socket_type.h
+const SOL_NETLINK = 270; // linux/socket.h
+const MSG_DONTWAIT_TRUNC = 0x40 | 0x20; // recv(2): do not wait; return the whole datagram's length
+const POLLIN = 1;
+
+/** Socket options. linux/netlink.h */
+const option = { ADD_MEMBERSHIP: 1, CAP_ACK: 10, EXT_ACK: 11, GET_STRICT_CHK: 12 } as const;
+
+/** Netlink protocols. linux/netlink.h */
+export const protocol = { ROUTE: 0, NETFILTER: 12 } as const;
+
+/** The kernel works inside send(2), so answers are there when it returns; this only bounds a kernel gone wrong. */
+const answerTimeoutMs = 10_000;
+/** A dump that was interrupted by a change is asked for again, this often at most. */
+const dumpAttempts = 8;
+
+export interface Patience {
+  waitingFor: string; // goes into the message of the error 11
+  timeoutMs?: number;
+}
+
+/**
+ * One netlink socket, synchronous. It stays in the namespace that the thread was in when it was opened.
+ *
+ *     using socket = NetlinkSocket.open(libc, protocol.ROUTE);
+ *     const [outcome] = socket.transact([{ type: MessageType.SETLINK, flags: 0, body }], { waitingFor: 'eth0' });
+ */
+export class NetlinkSocket implements Disposable {
+  readonly fd: number;
+  readonly #libc: Libc;
+  #seq = 0;
+  #into: Buffer | undefined;
+  #closed = false;
+
+  private constructor(libc: Libc, fd: number) {
+    this.#libc = libc;
+    this.fd = fd;
+  }
+
+  /** A socket for requests. Throws CniError 100 when the kernel does not give one. */
+  static open(libc: Libc, protocolNumber: number): NetlinkSocket {
+    const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
+    // All three are refinements: a kernel without one of them (strict checking is of 4.20) still answers.
+    socket.#set(option.EXT_ACK, 1);
+    socket.#set(option.CAP_ACK, 1);
+    if (protocolNumber === protocol.ROUTE) socket.#set(option.GET_STRICT_CHK, 1);
+    return socket;
+  }
+
+  /** A socket that receives the notifications of a multicast group (RTNLGRP_*). Throws CniError 100. */
+  static listen(libc: Libc, protocolNumber: number, group: number): NetlinkSocket {
+    const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
+    const answer = socket.#set(option.ADD_MEMBERSHIP, group);
+    if (answer < 0) {
+      socket[Symbol.dispose]();
+      throw new CniError(code.kernel, `cannot join netlink group ${group}: ${errnoName(answer)}`);
+    }
+    return socket;
+  }
+
+  /**
+   * Sends the messages in one datagram and gives what became of each. Only the last one is acknowledged: the kernel works through them in
+   * order and goes on after an error, and errors come unasked, so whatever has brought none by then is done.
+   * A failed message is an outcome, not an exception.
+   * Throws CniError 11 when no answer comes, 100 when the kernel does not take the datagram.
+   */
+  transact(messages: readonly Message[], patience: Patience): Outcome[] {
+    if (messages.length === 0) return [];
+    const first = this.#number(messages.length);
+    const outcomes = messages.map((): Outcome => ({ errno: 0, replies: [] }));
+    const lastLoud = messages.findLastIndex((message) => !message.quiet);
+    const awaited = new Set<number>();
+    for (const [i, message] of messages.entries()) if (message.get || i === lastLoud) awaited.add(i);
+
+    this.#send(
+      encodeMessages(messages, first, (i) => {
+        const { flags, get } = messages[i] as Message;
+        return NLM_F.REQUEST | flags | (i === lastLoud && !get ? NLM_F.ACK : 0);
+      }),
+      patience,
+    );
+
+    const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
+    let batchFailed = false;
+    while (awaited.size > 0) {
+      const received = this.#receive(batchFailed ? undefined : deadline);
+      if (received === 'timeout') {
+        // NB: nfnetlink drops the rest of a batch, ACKs included, when the batch itself is refused.
+        if (batchFailed) {
+          for (const i of awaited) (outcomes[i] as Outcome).errno = errno.ECANCELED;
+          return outcomes;
+        }
+        throw timedOut(patience);
+      }
+      if (typeof received === 'string') {
+        if (messages.every((message) => message.get)) return this.transact(messages, patience);
+        throw new CniError(code.kernel, `the kernel's answer about ${patience.waitingFor} was lost (${received})`);
+      }
+      for (const reply of received) {
+        const i = reply.seq - first;
+        const outcome = outcomes[i];
+        if (!outcome) continue; // an answer to something given up earlier
+        if (reply.type === NLMSG.ERROR) {
+          Object.assign(outcome, decodeError(reply));
+          awaited.delete(i);
+          if (outcome.errno !== 0 && messages[i]?.quiet) batchFailed = true;
+        } else if (reply.type > NLMSG.OVERRUN) {
+          outcome.replies.push(reply);
+          if (messages[i]?.get) awaited.delete(i);
+        }
+      }
+    }
+    return outcomes;
+  }
+
+  /** The kernel's one answer to a request. Throws NetlinkError when it refuses. */
+  get(message: Omit<Message, 'get'>, patience: Patience): Reply {
+    const [outcome] = this.transact([{ ...message, get: true }], patience) as [Outcome];
+    const [reply] = outcome.replies;
+    if (outcome.errno !== 0 || !reply) throw new NetlinkError(outcome);
+    return reply;
+  }
+
+  /**
+   * Everything of a kind, consistent: begun again when the kernel says that it changed meanwhile (NLM_F_DUMP_INTR).
+   * Throws NetlinkError when the kernel refuses, CniError 11 when it never stands still or no answer comes.
+   */
+  dump(message: Omit<Message, 'get' | 'quiet'>, patience: Patience): Reply[] {
+    for (let attempt = 0; attempt < dumpAttempts; attempt++) {
+      const replies = this.#dumpOnce(message, patience);
+      if (replies) return replies;
+    }
+    throw new CniError(
+      code.tryAgainLater,
+      `${patience.waitingFor} kept changing while it was read, ${dumpAttempts} times`,
+    );
+  }
+
+  /** Notifications, waiting for the first until `deadline` (performance.now()). `lost`: some were dropped, so look again. */
+  notifications(deadline: number): Reply[] | 'timeout' | 'lost' {
+    const received = this.#receive(deadline);
+    return received === 'truncated' ? 'lost' : received;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.fd);
+  }
+
+  /** The replies, or undefined when the dump has to be begun again. */
+  #dumpOnce({ type, flags, body }: Message, patience: Patience): Reply[] | undefined {
+    const seq = this.#number(1);
+    this.#send(
+      encodeMessages([{ type, flags, body }], seq, () => NLM_F.REQUEST | NLM_F.DUMP | flags),
+      patience,
+    );
+    const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
+    const replies: Reply[] = [];
+    let interrupted = false;
+    while (true) {
+      const received = this.#receive(deadline);
+      if (received === 'timeout') throw timedOut(patience);
+      if (received === 'lost' || received === 'truncated') {
+        interrupted = true;
+        continue;
+      }
+      for (const reply of received) {
+        if (reply.seq !== seq) continue;
+        if (reply.flags & NLM_F.DUMP_INTR) interrupted = true;
+        if (reply.type === NLMSG.DONE || reply.type === NLMSG.ERROR) {
+          const outcome = decodeError(reply);
+          if (outcome.errno !== 0) throw new NetlinkError(outcome);
+          return interrupted ? undefined : replies;
+        }
+        if (reply.type > NLMSG.OVERRUN) replies.push(reply);
+      }
+    }
+  }
+
+  #number(count: number): number {
+    const first = this.#seq + 1;
+    this.#seq += count;
+    return first;
+  }
+
+  #set(name: number, value: number): number {
+    return this.#libc.setsockopt(
+      this.fd,
+      SOL_NETLINK,
+      name,
+      new Uint8Array([value, value >> 8, value >> 16, value >> 24]),
+    );
+  }
+
+  #send(bytes: Uint8Array, { waitingFor }: Patience): void {
+    let sent: number;
+    do sent = this.#libc.send(this.fd, bytes, 0);
+    while (sent === -errno.EINTR);
+    if (sent < 0) throw new CniError(code.kernel, `cannot ask the kernel about ${waitingFor}: ${errnoName(sent)}`);
+  }
+
+  /**
+   * The messages of the next datagram. Without a deadline only what is there already is taken, and nothing there is a 'timeout'.
+   * 'lost': the kernel had no room for all it had to say (ENOBUFS). 'truncated': the datagram was longer than our buffer, which has grown since.
+   */
+  #receive(deadline: number | undefined): Reply[] | 'timeout' | 'lost' | 'truncated' {
+    // Dumps come in datagrams of at most 32 KiB, whatever the buffer — net/netlink/af_netlink.c, netlink_dump()
+    this.#into ??= Buffer.allocUnsafeSlow(32768);
+    while (true) {
+      const length = this.#libc.recv(this.fd, this.#into, MSG_DONTWAIT_TRUNC);
+      if (length > this.#into.length) {
+        this.#into = Buffer.allocUnsafeSlow(length * 2);
+        return 'truncated';
+      }
+      // A copy, because the buffer is used again while views into this datagram are alive.
+      if (length >= 0) return decodeMessages(Buffer.from(this.#into.subarray(0, length)));
+      if (length === -errno.EINTR) continue;
+      if (length === -errno.ENOBUFS) return 'lost';
+      if (length !== -errno.EAGAIN) {
+        throw new CniError(code.kernel, `cannot receive from a netlink socket: ${errnoName(length)}`);
+      }
+      const left = deadline === undefined ? 0 : Math.ceil(deadline - performance.now());
+      if (left <= 0) return 'timeout';
+      this.#libc.poll(this.fd, POLLIN, left);
+    }
+  }
+}
+
+function openSocket(libc: Libc, protocolNumber: number): number {
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocolNumber);
+  if (fd >= 0) return fd;
+  throw new CniError(code.kernel, `cannot open a netlink socket of protocol ${protocolNumber}: ${errnoName(fd)}`, {
+    details: fd === -errno.EPROTONOSUPPORT ? 'The kernel lacks this netlink protocol.' : '',
+  });
+}
+
+const timedOut = ({ waitingFor, timeoutMs = answerTimeoutMs }: Patience) =>
+  new CniError(code.tryAgainLater, `the kernel did not answer within ${timeoutMs} ms about ${waitingFor}`);

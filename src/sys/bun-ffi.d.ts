@@ -1,0 +1,17 @@
+/** The part of bun:ffi that ffi.bun.ts uses (https://bun.sh/docs/api/ffi), so that Bun's own types need not be installed. */
+declare module 'bun:ffi' {
+  type Type = 'i32' | 'u32' | 'usize' | 'i64_fast' | 'ptr';
+  interface Signature {
+    readonly args: readonly Type[];
+    readonly returns: Type;
+  }
+  /** A typed array for `ptr` is passed by address, and kept alive until the call returns. */
+  type Argument = number | bigint | NodeJS.TypedArray;
+
+  export function dlopen<const S extends Record<string, Signature>>(
+    name: string,
+    signatures: S,
+  ): { symbols: { [K in keyof S]: (...args: Argument[]) => number } };
+
+  export const read: { i32(pointer: number, offset: number): number };
+}
