@@ -47,6 +47,7 @@ export interface NetConf {
   forceAddress: boolean;
   ipMasq: boolean;
   ipMasqBackend?: 'nftables' | 'iptables';
+  nonMasqueradeCIDRs: string[]; // prefixes that pods reach with their own address, besides their own network
   mtu: number; // bytes; 0 = the kernel's default
   hairpinMode: boolean;
   promiscMode: boolean;

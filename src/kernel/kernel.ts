@@ -1,3 +1,5 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { CniError } from '../cni/error.ts';
 import type { Op, Where } from '../plan/op.ts';
 import type { AddressState, LinkState, MasqState, RouteState, VlanState } from './state.ts';
 
@@ -45,9 +47,20 @@ export interface Kernel extends Disposable {
   /** Carries out the inverses, last first; goes on after errors, which are returned. What is missing already counts as undone. */
   undo(ops: readonly Op[]): Error[];
 
+  /** Whether nf_tables can masquerade here. Costs one round trip; changes nothing. */
+  nftablesUsable(): boolean;
+  /** The error of a configuration that needs nf_tables on a kernel without it: CniError 104. */
+  nftablesMissing(): CniError;
+
+  /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
+  removeGoLeftovers(attachment: Attachment): { removed: string[]; errors: Error[] };
+
   /**
    * Marks this process as one that is using the bridges of the host's namespace, until it exits. Whoever wants to remove an empty bridge
    * needs to be alone (see `bridge.reap`).
    */
   shareBridges(): void;
+
+  /** Whether no other process is at work on the host's bridges. When true, none can begin before this process exits. */
+  alone(): boolean;
 }

@@ -1,0 +1,214 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { NetConf } from '../cni/netconf.ts';
+import type { ResultIp, Route } from '../cni/result.ts';
+import type { LinkState } from '../kernel/state.ts';
+import { bridgeMac, containerMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
+import { compareAddresses, gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
+import { localPrefixes } from './masquerade.ts';
+import { attachmentComment, hostVethAlias, hostVethName, vlanGatewayName, vlanGatewayPortName } from './names.ts';
+import type { Op } from './op.ts';
+import { usesVlans, vlanOps } from './vlan.ts';
+
+/** What the host looked like when the plan was made. */
+export interface HostSnapshot {
+  salt: string; // unique to the node, its boot and its namespace: see macAddress
+  bridge?: { link: LinkState; addresses: string[] };
+  /** `<bridge>.<vlan>`, for networks with a VLAN and a gateway. */
+  vlanGateway?: { link: LinkState; addresses: string[] };
+  /** A link of the attachment's own name is there already: what an ADD that was killed has left. */
+  staleVeth: boolean;
+}
+
+/** What IPAM and the configuration ask for, with gateways and routes settled. */
+export interface Wanted {
+  ips: ResultIp[];
+  routes: Route[];
+}
+
+const carrierTimeoutMs = 5000;
+// RFC 4862 section 5.4: one probe, one second; the rest is for a host under load.
+const dadTimeoutMs = 10_000;
+
+/** The interface that has the gateway's addresses: the bridge, or `<bridge>.<vlan>` for a network with a VLAN. */
+export const gatewayDevice = (conf: NetConf): string =>
+  conf.vlan === 0 ? conf.bridge : vlanGatewayName(conf.bridge, conf.vlan);
+
+/** The operations of an ADD, in order. Pure: the same input gives the same plan. */
+export function planAdd(conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] {
+  const hasIpv6 = wanted.ips.some((ip) => mustPrefix(ip.address).family === 6);
+  return [
+    ...bridgeOps(conf, snapshot),
+    ...vethOps(conf, attachment, snapshot),
+    ...gatewayOps(conf, wanted, snapshot),
+    ...containerOps(conf, attachment, wanted, hasIpv6),
+    ...masqueradeOps(conf, attachment, wanted),
+    ...waitOps(conf, attachment, hasIpv6),
+  ];
+}
+
+function bridgeOps(conf: NetConf, { bridge, salt }: HostSnapshot): Op[] {
+  const vlanFiltering = usesVlans(conf);
+  const acceptRa: Op = {
+    // A rogue router advertisement from a pod must not reach the host (CVE-2020-10749).
+    op: 'sysctl.set',
+    in: 'host',
+    key: `net/ipv6/conf/${conf.bridge}/accept_ra`,
+    value: '0',
+    required: false,
+  };
+  if (!bridge) {
+    const ops: Op[] = [
+      { op: 'bridge.add', dev: conf.bridge, mac: bridgeMac(salt, conf.bridge), mtu: conf.mtu, vlanFiltering },
+    ];
+    if (conf.promiscMode) ops.push({ op: 'bridge.set', dev: conf.bridge, promisc: true });
+    return [...ops, acceptRa];
+  }
+  const { link } = bridge;
+  const set: Extract<Op, { op: 'bridge.set' }> = { op: 'bridge.set', dev: conf.bridge };
+  // A MAC address that nobody has set is the lowest one of the ports, and moves with them: setting it to what it is pins it.
+  if (link.mac !== bridgeMac(salt, conf.bridge)) set.mac = link.mac;
+  if (conf.promiscMode && !link.promisc) set.promisc = true;
+  if (vlanFiltering && !link.vlanFiltering) set.vlanFiltering = true;
+  if (!link.up) set.up = true;
+  return Object.keys(set).length > 2 ? [set, acceptRa] : [];
+}
+
+function vethOps(conf: NetConf, attachment: Attachment, { salt, staleVeth }: HostSnapshot): Op[] {
+  const dev = hostVethName(attachment);
+  const mac = containerMac(conf, salt, attachment);
+  const ops: Op[] = [];
+  if (staleVeth) ops.push({ op: 'link.del', in: 'host', dev });
+  ops.push({
+    op: 'veth.add',
+    dev,
+    mac: hostVethMac(salt, attachment),
+    mtu: conf.mtu,
+    master: conf.bridge,
+    alias: hostVethAlias(attachment),
+    peer: { in: 'container', dev: attachment.ifname, mac },
+  });
+  // A new port has both off: kernels that do not know `isolated` (before 4.18) need not be told.
+  if (conf.hairpinMode || conf.portIsolation) {
+    ops.push({
+      op: 'port.set',
+      dev,
+      ...(conf.hairpinMode ? { hairpin: true } : {}),
+      ...(conf.portIsolation ? { isolated: true } : {}),
+    });
+  }
+  ops.push(...vlanOps(conf, dev));
+  ops.push({ op: 'sysctl.set', in: 'host', key: `net/ipv6/conf/${dev}/accept_ra`, value: '0', required: false });
+  // In force before the container's end is up: no frame gets through unchecked.
+  if (conf.macspoofchk) ops.push({ op: 'spoofcheck.add', dev, mac, comment: attachmentComment(attachment) });
+  return ops;
+}
+
+function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[] {
+  if (!conf.isGateway || wanted.ips.length === 0) return [];
+  const dev = gatewayDevice(conf);
+  const ops: Op[] = [];
+  let present = snapshot.bridge?.addresses ?? [];
+  if (conf.vlan !== 0) {
+    present = snapshot.vlanGateway?.addresses ?? [];
+    if (!snapshot.vlanGateway) {
+      const port = vlanGatewayPortName(conf.bridge, conf.vlan);
+      ops.push({
+        op: 'veth.add',
+        dev,
+        mac: vlanGatewayMac(snapshot.salt, dev),
+        mtu: conf.mtu,
+        alias: `gateway of VLAN ${conf.vlan} on ${conf.bridge}`,
+        peer: { in: 'host', dev: port, mac: vlanGatewayMac(snapshot.salt, port), master: conf.bridge },
+      });
+      ops.push({ op: 'link.set', in: 'host', dev: port, up: true });
+      ops.push(...vlanOps({ ...conf, vlanTrunk: [], preserveDefaultVlan: false }, port));
+      ops.push({ op: 'sysctl.set', in: 'host', key: `net/ipv6/conf/${dev}/accept_ra`, value: '0', required: false });
+    }
+  }
+  const families = new Set<number>();
+  for (const prefix of gatewayAddresses(wanted.ips)) {
+    const { family } = mustPrefix(prefix);
+    const { present: isThere, conflicts } = compareAddresses(prefix, present);
+    // Whether conflicts may be replaced was decided before the plan: see addressConflicts.
+    for (const conflict of conflicts) ops.push({ op: 'addr.del', in: 'host', dev, prefix: conflict });
+    if (!isThere) {
+      if (family === 6 && !families.has(6)) {
+        ops.push({
+          op: 'sysctl.set',
+          in: 'host',
+          key: `net/ipv6/conf/${dev}/disable_ipv6`,
+          value: '0',
+          required: false,
+        });
+      }
+      // The gateway's address is ours by configuration: detecting duplicates would only make the first pods wait for it.
+      ops.push({ op: 'addr.add', in: 'host', dev, prefix, nodad: family === 6 });
+    }
+    families.add(family);
+  }
+  const forwarding: Record<number, string> = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' };
+  for (const family of families) {
+    const key = forwarding[family];
+    if (key) ops.push({ op: 'sysctl.set', in: 'host', key, value: '1', required: true });
+  }
+  return ops;
+}
+
+function containerOps(conf: NetConf, attachment: Attachment, wanted: Wanted, hasIpv6: boolean): Op[] {
+  const dev = attachment.ifname;
+  if (conf.disableContainerInterface) return [];
+  const ops: Op[] = [];
+  if (hasIpv6) ops.push(...ipv6Sysctls(conf, dev));
+  for (const { address } of wanted.ips) {
+    const nodad = mustPrefix(address).family === 6 && !conf.enabledad;
+    ops.push({ op: 'addr.add', in: 'container', dev, prefix: address, nodad });
+  }
+  // Addresses first: the kernel then announces them when the link comes up (arp_notify, ndisc_notify).
+  const isL3 = wanted.ips.length > 0;
+  ops.push({ op: 'link.set', in: 'container', dev, up: true, ...(isL3 ? { arpNotify: true as const } : {}) });
+  for (const route of kernelRoutes(wanted.routes, wanted.ips))
+    ops.push({ op: 'route.add', in: 'container', dev, route });
+  return ops;
+}
+
+function ipv6Sysctls(conf: NetConf, dev: string): Op[] {
+  const set = (key: string, value: string, required: boolean): Op => ({
+    op: 'sysctl.set',
+    in: 'container',
+    key,
+    value,
+    required,
+  });
+  const own = `net/ipv6/conf/${dev}`;
+  return [
+    set('net/ipv6/conf/lo/disable_ipv6', '0', false),
+    set(`${own}/disable_ipv6`, '0', true),
+    // Addresses survive a link that goes down and up, as IPv4's do.
+    set(`${own}/keep_addr_on_down`, '1', false),
+    set(`${own}/ndisc_notify`, '1', false),
+    ...(conf.enabledad
+      ? [set(`${own}/enhanced_dad`, '1', false), set(`${own}/accept_dad`, '1', false)]
+      : [set(`${own}/accept_dad`, '0', false)]),
+  ];
+}
+
+function masqueradeOps(conf: NetConf, attachment: Attachment, wanted: Wanted): Op[] {
+  if (!conf.ipMasq || conf.ipMasqBackend === 'iptables') return [];
+  const comment = attachmentComment(attachment);
+  return wanted.ips.map(({ address }) => ({
+    op: 'masq.add',
+    network: conf.name,
+    address: address.slice(0, address.indexOf('/')),
+    local: localPrefixes(conf, wanted.ips, mustPrefix(address).family),
+    comment,
+  }));
+}
+
+function waitOps(conf: NetConf, attachment: Attachment, hasIpv6: boolean): Op[] {
+  if (conf.disableContainerInterface) return [];
+  const ops: Op[] = [{ op: 'wait.carrier', dev: hostVethName(attachment), timeoutMs: carrierTimeoutMs }];
+  if (hasIpv6 && conf.enabledad) {
+    ops.push({ op: 'wait.dad', in: 'container', dev: attachment.ifname, timeoutMs: dadTimeoutMs });
+  }
+  return ops;
+}

@@ -1,0 +1,169 @@
+import type { NetConf } from '../cni/netconf.ts';
+import type { ResultIp, Route } from '../cni/result.ts';
+import type { Family } from '../ip/address.ts';
+import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
+import type { AddressState, LinkState, RouteState, VlanState } from '../kernel/state.ts';
+import { gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
+import { showRoute } from './op.ts';
+import { usesVlans, wantedVlans } from './vlan.ts';
+
+/** What ADD has reported, as far as it is the plugin's own: a chain may have added to it. */
+export interface Expected {
+  ifname: string;
+  mac: string | undefined; // of the container's interface
+  ips: ResultIp[];
+  routes: Route[];
+}
+
+/** What the kernel says, read by verbs/check. */
+export interface Observed {
+  bridge: LinkState | undefined;
+  host: LinkState | undefined; // the host's end of the pair
+  hostName: string; // as it should be called
+  container: LinkState | undefined;
+  addresses: AddressState[]; // of the container's interface
+  routes: RouteState[]; // of the container
+  gatewayDevice: string;
+  gatewayAddresses: string[];
+  vlans: VlanState[]; // of the host's end
+  forwarding: Record<Family, string | undefined>; // the sysctls' values
+  masqueraded: string[]; // addresses
+  spoofCheckedMac: string | undefined;
+}
+
+/**
+ * Every difference between what ADD made and what there is, each as a sentence; empty when all is well. SPEC "CHECK".
+ * What others may change is let be: more addresses and routes, the MAC address of the host's end, promiscuous mode, an MTU.
+ */
+export function drift(conf: NetConf, expected: Expected, observed: Observed): string[] {
+  return [
+    ...bridgeDrift(conf, observed),
+    ...hostDrift(conf, observed),
+    ...containerDrift(conf, expected, observed),
+    ...gatewayDrift(conf, expected, observed),
+    ...firewallDrift(conf, expected, observed),
+  ];
+}
+
+function bridgeDrift(conf: NetConf, { bridge }: Observed): string[] {
+  if (!bridge) return [`bridge ${conf.bridge} is missing`];
+  if (bridge.kind !== 'bridge') return [`${conf.bridge} is not a bridge but ${bridge.kind ?? 'a physical interface'}`];
+  const out: string[] = [];
+  if (!bridge.up) out.push(`bridge ${conf.bridge} is down`);
+  if (usesVlans(conf) && !bridge.vlanFiltering) out.push(`bridge ${conf.bridge} has vlan_filtering 0, expected 1`);
+  return out;
+}
+
+function hostDrift(conf: NetConf, { bridge, host, hostName, vlans }: Observed): string[] {
+  if (!host) return [`${hostName} (the host's end of the pair) is missing`];
+  const out: string[] = [];
+  if (!host.up) out.push(`${host.name} is down`);
+  if (!bridge || host.master !== bridge.index) {
+    out.push(
+      `${host.name} is not a port of ${conf.bridge}${host.master === undefined ? '' : ` but of interface ${host.master}`}`,
+    );
+    return out;
+  }
+  const onOff = (value: boolean) => (value ? 'on' : 'off');
+  if (host.port && host.port.hairpin !== conf.hairpinMode) {
+    out.push(`${host.name} has hairpin ${onOff(host.port.hairpin)}, expected ${onOff(conf.hairpinMode)}`);
+  }
+  if (host.port && host.port.isolated !== conf.portIsolation) {
+    out.push(`${host.name} has isolated ${onOff(host.port.isolated)}, expected ${onOff(conf.portIsolation)}`);
+  }
+  for (const { vid, pvid, untagged } of wantedVlans(conf)) {
+    const has = vlans.find((vlan) => vlan.vid === vid);
+    const flags = (state: { pvid: boolean; untagged: boolean }) =>
+      `${state.pvid ? ' pvid' : ''}${state.untagged ? ' untagged' : ''}`;
+    if (!has) out.push(`${host.name} is not in VLAN ${vid}${flags({ pvid, untagged })}`);
+    else if (has.pvid !== pvid || has.untagged !== untagged) {
+      out.push(`${host.name} is in VLAN ${vid}${flags(has)}, expected VLAN ${vid}${flags({ pvid, untagged })}`);
+    }
+  }
+  return out;
+}
+
+function containerDrift(conf: NetConf, expected: Expected, observed: Observed): string[] {
+  const { container, addresses, routes } = observed;
+  const { ifname } = expected;
+  if (!container) return [`${ifname} is missing in the container`];
+  if (container.kind !== 'veth')
+    return [`${ifname} in the container is not a veth but ${container.kind ?? 'physical'}`];
+  const out: string[] = [];
+  if (expected.mac && container.mac !== expected.mac.toLowerCase()) {
+    out.push(`${ifname} has the MAC address ${container.mac}, expected ${expected.mac}`);
+  }
+  if (!container.up && !conf.disableContainerInterface) out.push(`${ifname} in the container is down`);
+  for (const { address } of expected.ips) {
+    const has = addresses.find(({ prefix }) => prefix === canonical(address));
+    if (!has) out.push(`${ifname} does not have the address ${address}`);
+    else if (has.dadFailed) out.push(`address ${address} of ${ifname} has failed duplicate address detection`);
+  }
+  for (const route of kernelRoutes(expected.routes, expected.ips)) {
+    if (!routes.some((candidate) => isRoute(candidate, route))) {
+      out.push(`the container has no route ${showRoute(route)}${nearest(routes, route)}`);
+    }
+  }
+  return out;
+}
+
+const canonical = (text: string) => {
+  const prefix = parsePrefix(text);
+  return prefix ? formatPrefix(prefix) : text;
+};
+
+const mainTable = 254; // RT_TABLE_MAIN, linux/rtnetlink.h
+const ipv6DefaultMetric = 1024; // IP6_RT_PRIO_USER, linux/ipv6_route.h
+
+function isRoute(has: RouteState, wanted: Route): boolean {
+  if (has.dst !== formatPrefix(networkOf(mustPrefix(wanted.dst)))) return false;
+  if ((wanted.table ?? mainTable) !== has.table) return false;
+  if (wanted.gw !== undefined && has.gw !== wanted.gw) return false;
+  const metric = wanted.priority || (has.family === 6 ? ipv6DefaultMetric : 0);
+  if (metric !== has.priority) return false;
+  // IPv6 routes have no scope in the kernel.
+  if (wanted.scope !== undefined && has.family === 4 && wanted.scope !== has.scope) return false;
+  if (wanted.mtu && has.mtu !== wanted.mtu) return false;
+  return !(wanted.advmss && has.advmss !== wanted.advmss);
+}
+
+/** The routes that come closest, so that the message says what is there instead. */
+function nearest(routes: readonly RouteState[], wanted: Route): string {
+  const others = routes.filter(({ dst, table }) => dst === wanted.dst && table === (wanted.table ?? mainTable));
+  if (others.length === 0) return '';
+  return ` (it has ${others.map(({ dst, gw, priority }) => showRoute({ dst, priority, ...(gw ? { gw } : {}) })).join(', ')})`;
+}
+
+function gatewayDrift(conf: NetConf, { ips }: Expected, observed: Observed): string[] {
+  if (!conf.isGateway || ips.length === 0) return [];
+  const out: string[] = [];
+  for (const prefix of gatewayAddresses(ips)) {
+    if (!observed.gatewayAddresses.includes(canonical(prefix))) {
+      out.push(`${observed.gatewayDevice} does not have the gateway address ${prefix}`);
+    }
+  }
+  const keys: Record<Family, string> = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' };
+  for (const family of new Set(ips.map(({ address }) => mustPrefix(address).family))) {
+    const value = observed.forwarding[family];
+    if (value !== '1') out.push(`sysctl ${keys[family]} is ${value ?? 'missing'}, expected 1`);
+  }
+  return out;
+}
+
+function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed): string[] {
+  const out: string[] = [];
+  if (conf.ipMasq) {
+    for (const { address } of ips) {
+      const bare = address.slice(0, address.indexOf('/'));
+      if (!observed.masqueraded.includes(bare)) out.push(`${bare} is not masqueraded`);
+    }
+  }
+  if (conf.macspoofchk && observed.host) {
+    const checked = observed.spoofCheckedMac;
+    if (checked === undefined) out.push(`frames from ${observed.host.name} are not checked for spoofed MAC addresses`);
+    else if (mac && checked !== mac.toLowerCase()) {
+      out.push(`frames from ${observed.host.name} are checked for the MAC address ${checked}, expected ${mac}`);
+    }
+  }
+  return out;
+}

@@ -1,0 +1,64 @@
+import type { Attachment } from '../cni/attachment.ts';
+
+/**
+ * 64 bits of a text as 16 hex digits. Not cryptographic (container IDs come from a runtime that is root anyway), and free at start,
+ * where loading a crypto library would cost a quarter of a whole ADD. Two 32-bit lanes of multiply-xor, mixed across at the end as
+ * MurmurHash3's finaliser does.
+ */
+export function hash64(text: string): string {
+  let a = 0x9e3779b9;
+  let b = 0x85ebca6b;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    a = Math.imul(a ^ unit, 0x9e3779b1);
+    b = Math.imul(b ^ unit, 0x5f356495);
+    a ^= a >>> 15;
+    b ^= b >>> 13;
+  }
+  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
+  b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
+  const hex = (n: number) => (n >>> 0).toString(16).padStart(8, '0');
+  return hex(a) + hex(b);
+}
+
+/** What stands for an attachment in names: 16 hex digits. NUL cannot occur in any of the three. */
+export const attachmentHash = ({ network, containerID, ifname }: Attachment): string =>
+  hash64(`${network}\0${containerID}\0${ifname}`);
+
+/** The name of the host's end: `veth` and 11 hex digits, 15 characters, IFNAMSIZ - 1 (linux/if.h). */
+export const hostVethName = (attachment: Attachment): string => `veth${attachmentHash(attachment).slice(0, 11)}`;
+
+/** The alias of the host's end, which tells people whose it is. Shorter than IFALIASZ (256, linux/if.h) or cut. */
+export const hostVethAlias = ({ network, containerID, ifname }: Attachment): string =>
+  `${network}/${containerID}/${ifname}`.slice(0, 255);
+
+/** The gateway interface of a VLAN, in the host: reference name `<bridge>.<vlan>`. */
+export const vlanGatewayName = (bridge: string, vlan: number): string => `${bridge}.${vlan}`;
+
+/** The bridge port behind a VLAN gateway. */
+export const vlanGatewayPortName = (bridge: string, vlan: number): string =>
+  `veth${hash64(`vlan gateway\0${bridge}\0${vlan}`).slice(0, 11)}`;
+
+/** Longest comment that `nft` reads back: NFTNL_UDATA_COMMENT_MAXLEN. */
+const commentMax = 128;
+
+/** The comment of an attachment's set elements, as `nft list ruleset` shows it. */
+export function attachmentComment(attachment: Attachment): string {
+  const { network, containerID, ifname } = attachment;
+  const whole = `network=${network} container=${containerID} interface=${ifname}`;
+  if (whole.length < commentMax) return whole;
+  // Still one per attachment: the hash covers what was cut.
+  return `attachment=${attachmentHash(attachment)} container=${containerID.slice(0, 48)} interface=${ifname}`;
+}
+
+/**
+ * A fixed, locally administered unicast MAC address: set when a link is made, so that neither udev nor the bridge ever changes it.
+ * `salt` is unique to the node and its present boot, so that equal container IDs on two nodes never share a MAC on one segment.
+ */
+export function macAddress(salt: string, role: string, name: string): string {
+  const hex = hash64(`${salt}\0${role}\0${name}`);
+  const first = (Number.parseInt(hex.slice(0, 2), 16) & 0xfc) | 0x02;
+  const octets = [first.toString(16).padStart(2, '0')];
+  for (let i = 2; i < 12; i += 2) octets.push(hex.slice(i, i + 2));
+  return octets.join(':');
+}

@@ -1,0 +1,123 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { Context } from '../cni/context.ts';
+import { CniError, code } from '../cni/error.ts';
+import type { NetConf } from '../cni/netconf.ts';
+import type { Result } from '../cni/result.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/open.ts';
+import type { LinkState } from '../kernel/state.ts';
+import { gatewayDevice } from '../plan/add.ts';
+import { drift, type Expected, type Observed } from '../plan/drift.ts';
+import { hostVethName } from '../plan/names.ts';
+import { usesVlans } from '../plan/vlan.ts';
+import { openIpam } from './ipam.ts';
+
+/**
+ * SPEC "CHECK": throws CniError 101, with every difference, when the attachment is not as ADD left it. Only the plugin's own part of
+ * prevResult counts: a chain adds interfaces, addresses and routes of its own.
+ */
+export async function check(context: Context): Promise<void> {
+  const { request, conf } = context;
+  const attachment: Attachment = { network: conf.name, containerID: request.containerID, ifname: request.ifname };
+  const previous = conf.prevResult;
+  if (!previous) throw new CniError(code.invalidNetworkConfig, 'prevResult: missing; CHECK needs the result of ADD');
+  const kernel = openKernel(context);
+  kernel.openContainer(request.netns, request.allowOwnNetns);
+
+  const expected = ownPart(previous, attachment, request.netns);
+  const differences = drift(conf, expected, await observe(kernel, conf, attachment, previous, expected));
+  const ipam = await openIpam(context, kernel, attachment);
+  try {
+    ipam?.check(expected.ips.map(({ address }) => address));
+  } catch (error) {
+    if (differences.length === 0) throw error;
+    differences.push(error instanceof Error ? error.message : String(error));
+  }
+  if (differences.length === 0) return;
+  throw new CniError(code.checkFailed, differences.join('; '), {
+    details: `the attachment ${attachment.containerID}/${attachment.ifname} of ${conf.name} is not as ADD left it: run DEL and ADD again`,
+  });
+}
+
+/** The container's interface and what belongs to it. */
+function ownPart(previous: Result, { ifname }: Attachment, netns: string): Expected {
+  const index = previous.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox);
+  const own = previous.interfaces[index];
+  if (!own) {
+    throw new CniError(code.invalidNetworkConfig, `prevResult.interfaces: no interface ${ifname} with a sandbox`, {
+      details: 'the result of ADD lists the interface CNI_IFNAME of the container',
+    });
+  }
+  if (own.sandbox !== netns) {
+    throw new CniError(
+      code.checkFailed,
+      `prevResult.interfaces[${index}].sandbox: ${own.sandbox} is not CNI_NETNS ${netns}`,
+    );
+  }
+  const ips = previous.ips.filter((ip) => ip.interface === undefined || ip.interface === index);
+  return { ifname, mac: own.mac, ips, routes: previous.routes };
+}
+
+async function observe(
+  kernel: Kernel,
+  conf: NetConf,
+  attachment: Attachment,
+  previous: Result,
+  expected: Expected,
+): Promise<Observed> {
+  const container = kernel.link('container', attachment.ifname);
+  const host = hostEnd(kernel, attachment, previous, container);
+  const device = gatewayDevice(conf);
+  const bridge = kernel.link('host', conf.bridge);
+  const gateway = device === conf.bridge ? bridge : kernel.link('host', device);
+  return {
+    bridge,
+    host,
+    hostName: hostVethName(attachment),
+    container,
+    addresses: container ? kernel.addresses('container', container.index) : [],
+    routes: container && expected.routes.length > 0 ? kernel.routes('container') : [],
+    gatewayDevice: device,
+    gatewayAddresses:
+      conf.isGateway && gateway ? kernel.addresses('host', gateway.index).map(({ prefix }) => prefix) : [],
+    vlans: host && usesVlans(conf) ? kernel.vlans(host.index) : [],
+    forwarding: conf.isGateway
+      ? {
+          4: kernel.sysctl('host', 'net/ipv4/ip_forward'),
+          6: kernel.sysctl('host', 'net/ipv6/conf/all/forwarding'),
+        }
+      : { 4: undefined, 6: undefined },
+    masqueraded: conf.ipMasq ? await masqueraded(kernel, conf, attachment, expected) : [],
+    spoofCheckedMac: conf.macspoofchk && host ? kernel.spoofChecked(host.name)?.mac : undefined,
+  };
+}
+
+/** The host's end: by its own name or, for a pair that the Go plugin made, by the name that its result gives. */
+function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, container: LinkState | undefined) {
+  const own = kernel.link('host', hostVethName(attachment));
+  if (own) return own;
+  for (const { name, sandbox } of previous.interfaces) {
+    if (sandbox) continue;
+    const link = kernel.link('host', name);
+    if (link?.kind === 'veth' && container && link.peerIndex === container.index) return link;
+  }
+  return undefined;
+}
+
+async function masqueraded(
+  kernel: Kernel,
+  conf: NetConf,
+  attachment: Attachment,
+  { ips }: Expected,
+): Promise<string[]> {
+  const bare = ips.map(({ address }) => address.slice(0, address.indexOf('/')));
+  const viaNftables = conf.ipMasqBackend !== 'iptables';
+  if (viaNftables && (conf.ipMasqBackend === 'nftables' || kernel.nftablesUsable())) {
+    return bare.filter((address) => kernel.masqueraded(conf.name, address).length > 0);
+  }
+  const { iptablesMasqCheck } = await import('../kernel/iptables.ts');
+  return iptablesMasqCheck(
+    attachment,
+    ips.map(({ address }) => address),
+  );
+}

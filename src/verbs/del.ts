@@ -1,0 +1,118 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { Context } from '../cni/context.ts';
+import { asCniError, CniError } from '../cni/error.ts';
+import type { NetConf } from '../cni/netconf.ts';
+import type { Ipam } from '../ipam/ipam.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { netnsExists } from '../kernel/netns.ts';
+import { openKernel } from '../kernel/open.ts';
+import { attachmentComment, hostVethName } from '../plan/names.ts';
+import type { Op } from '../plan/op.ts';
+import { removeUnusedGateway } from './gateway-reap.ts';
+import { openIpam } from './ipam.ts';
+
+/**
+ * SPEC "DEL": removes the attachment. Every step is tried, whatever the others do; what is missing counts as removed. The lease goes
+ * last, and only when the interface is gone: its address is in use until then. Throws the first error when something could not be
+ * removed, so that the runtime tries again.
+ */
+export async function del(context: Context): Promise<void> {
+  const { request, conf, log } = context;
+  const attachment: Attachment = { network: conf.name, containerID: request.containerID, ifname: request.ifname };
+  const errors: Error[] = [];
+  const attempt = <T>(step: () => T): T | undefined => {
+    try {
+      return step();
+    } catch (error) {
+      errors.push(asCniError(error));
+      return undefined;
+    }
+  };
+
+  const kernel = openKernel(context);
+  const ipam = await openIpam(context, kernel, attachment);
+  const hasContainer = openContainerIfThere(context, kernel);
+  const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
+
+  const removed = attempt(() => {
+    kernel.apply(linkOps(kernel, attachment, hasContainer), []);
+    return true;
+  });
+  // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
+  const rules = firewallOps(conf, attachment, addresses);
+  try {
+    kernel.apply(rules, []);
+  } catch {
+    for (const op of rules) attempt(() => kernel.apply([op], []));
+  }
+  await removeIptablesRules(conf, attachment, addresses, errors);
+  const leftovers = attempt(() => kernel.removeGoLeftovers(attachment));
+  if (leftovers) {
+    errors.push(...leftovers.errors);
+    for (const rule of leftovers.removed) log.change('removed what another plugin had made', { rule });
+  }
+  if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
+  if (removed) attempt(() => ipam?.del());
+
+  for (const error of errors) log.error('DEL', { error: error.message });
+  const [first, ...others] = errors;
+  if (first) throw withOthers(asCniError(first), others);
+}
+
+/** SPEC "DEL": CNI_NETNS may be empty, and its path may be gone; what the kernel has removed with it is removed. */
+function openContainerIfThere({ request, log }: Context, kernel: Kernel): boolean {
+  if (request.netns === '' || !netnsExists(request.netns)) return false;
+  try {
+    kernel.openContainer(request.netns, request.allowOwnNetns);
+    return true;
+  } catch (error) {
+    // A path that is no namespace any more (an unmounted file): everything of the host is still to be removed.
+    log.warn('CNI_NETNS cannot be entered', { netns: request.netns, error: asCniError(error).message });
+    return false;
+  }
+}
+
+/** The addresses that the attachment has, from whoever knows: IPAM, the runtime's prevResult, the table itself. */
+function heldAddresses(
+  attempt: <T>(step: () => T) => T | undefined,
+  ipam: Ipam | undefined,
+  kernel: Kernel,
+  conf: NetConf,
+  attachment: Attachment,
+): string[] {
+  const addresses = new Set<string>(attempt(() => ipam?.held()) ?? []);
+  for (const { address } of conf.prevResult?.ips ?? []) addresses.add(address.slice(0, address.indexOf('/')));
+  if (addresses.size > 0) return [...addresses];
+  const comment = attachmentComment(attachment);
+  const mine = attempt(() => kernel.masqueraded(conf.name).filter((state) => state.comment === comment)) ?? [];
+  return mine.map(({ address }) => address);
+}
+
+/** Removing one end of a pair removes the other. A pair that the Go plugin made has a host end of another name. */
+function linkOps(kernel: Kernel, attachment: Attachment, hasContainer: boolean): Op[] {
+  const dev = hostVethName(attachment);
+  if (kernel.link('host', dev)) return [{ op: 'link.del', in: 'host', dev }];
+  if (!hasContainer || kernel.link('container', attachment.ifname)?.kind !== 'veth') return [];
+  return [{ op: 'link.del', in: 'container', dev: attachment.ifname }];
+}
+
+function firewallOps(conf: NetConf, attachment: Attachment, addresses: readonly string[]): Op[] {
+  const comment = attachmentComment(attachment);
+  return [
+    { op: 'spoofcheck.del', dev: hostVethName(attachment) },
+    ...addresses.map((address): Op => ({ op: 'masq.del', network: conf.name, address, comment })),
+  ];
+}
+
+async function removeIptablesRules(conf: NetConf, attachment: Attachment, addresses: string[], errors: Error[]) {
+  if (!conf.ipMasq || conf.ipMasqBackend !== 'iptables') return;
+  const { iptablesMasqDel } = await import('../kernel/iptables.ts');
+  errors.push(...iptablesMasqDel(attachment, addresses));
+}
+
+function withOthers(first: CniError, others: readonly Error[]): CniError {
+  if (others.length === 0) return first;
+  const also = `also: ${others.map((error) => error.message).join('; ')}`;
+  const details = first.details ? `${first.details}; ${also}` : also;
+  return new CniError(first.code, first.message, { details, cause: first });
+}

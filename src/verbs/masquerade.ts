@@ -1,0 +1,40 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { NetConf } from '../cni/netconf.ts';
+import type { ResultIp } from '../cni/result.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { mustPrefix } from '../plan/gateway.ts';
+import { localPrefixes } from '../plan/masquerade.ts';
+
+/** How an ADD masquerades. nf_tables is part of the plan; iptables is a program that runs after it. */
+export interface Masquerade {
+  /** The configuration with the back end settled. */
+  conf: NetConf;
+  add(ips: readonly ResultIp[]): void;
+  undo(): Error[];
+}
+
+/**
+ * Settles the back end before anything is changed: what the configuration names, else nf_tables, else (on a kernel without it)
+ * iptables. Throws CniError 104 when the one that is asked for cannot work.
+ */
+export async function chooseMasquerade(conf: NetConf, kernel: Kernel, attachment: Attachment): Promise<Masquerade> {
+  const none: Masquerade = { conf, add: () => {}, undo: () => [] };
+  if (!conf.ipMasq) return none;
+  if (conf.ipMasqBackend !== 'iptables') {
+    if (kernel.nftablesUsable()) return { ...none, conf: { ...conf, ipMasqBackend: 'nftables' } };
+    if (conf.ipMasqBackend === 'nftables') throw kernel.nftablesMissing();
+  }
+  const iptables = await import('../kernel/iptables.ts');
+  let done: string[] = [];
+  return {
+    conf: { ...conf, ipMasqBackend: 'iptables' },
+    add: (ips) => {
+      done = ips.map((ip) => ip.address);
+      iptables.iptablesMasqAdd(
+        attachment,
+        ips.map((ip) => ({ address: ip.address, local: localPrefixes(conf, ips, mustPrefix(ip.address).family) })),
+      );
+    },
+    undo: () => iptables.iptablesMasqDel(attachment, done),
+  };
+}

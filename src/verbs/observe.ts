@@ -1,0 +1,80 @@
+import type { Attachment } from '../cni/attachment.ts';
+import { CniError, code } from '../cni/error.ts';
+import type { NetConf } from '../cni/netconf.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { LinkState } from '../kernel/state.ts';
+import { gatewayDevice, type HostSnapshot } from '../plan/add.ts';
+import { compareAddresses } from '../plan/gateway.ts';
+import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
+
+/**
+ * Reads what an ADD has to know of the host, and refuses what cannot go well. Changes nothing.
+ * Throws CniError 102 when a name is taken by something that is not the attachment's.
+ */
+export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachment, salt: string): HostSnapshot {
+  refuseExistingInterface(kernel, attachment);
+  const staleVeth = hasStaleVeth(kernel, attachment);
+  const link = kernel.link('host', conf.bridge);
+  if (!link) return { salt, staleVeth };
+  if (link.kind !== 'bridge') {
+    throw new CniError(code.conflict, `bridge: ${conf.bridge} exists and is not a bridge`, {
+      details: `it is ${link.kind ? `a ${link.kind} interface` : 'a physical or loopback interface'}: name another bridge in the configuration, or rename that interface`,
+    });
+  }
+  const snapshot: HostSnapshot = {
+    salt,
+    staleVeth,
+    bridge: { link, addresses: conf.isGateway ? prefixes(kernel, link) : [] },
+  };
+  if (conf.vlan === 0 || !conf.isGateway) return snapshot;
+  const vlanGateway = kernel.link('host', vlanGatewayName(conf.bridge, conf.vlan));
+  return vlanGateway
+    ? { ...snapshot, vlanGateway: { link: vlanGateway, addresses: prefixes(kernel, vlanGateway) } }
+    : snapshot;
+}
+
+const prefixes = (kernel: Kernel, link: LinkState) => kernel.addresses('host', link.index).map(({ prefix }) => prefix);
+
+/** SPEC "ADD": an interface of that name in the container must be an error. */
+function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment): void {
+  const link = kernel.link('container', ifname);
+  if (!link) return;
+  throw new CniError(code.conflict, `container veth name (${JSON.stringify(ifname)}) already exists`, {
+    details: `the container has a ${link.kind ?? 'physical or loopback'} interface ${ifname} (${link.mac || 'no MAC address'}): run DEL for this attachment first, or choose another CNI_IFNAME`,
+  });
+}
+
+/** Whether an ADD of the same attachment, killed half-way or never deleted, has left its host end behind. */
+function hasStaleVeth(kernel: Kernel, attachment: Attachment): boolean {
+  const dev = hostVethName(attachment);
+  const link = kernel.link('host', dev);
+  if (!link) return false;
+  // Killed between the pair and its alias, the alias is missing: the name alone then says whose it is.
+  if (link.kind === 'veth' && (link.alias === undefined || link.alias === hostVethAlias(attachment))) return true;
+  throw new CniError(code.conflict, `${dev} exists and belongs to ${link.alias ?? `a ${link.kind} interface`}`, {
+    details: `${hostVethAlias(attachment)} needs that name: remove the interface with: ip link del ${dev}`,
+  });
+}
+
+/**
+ * Refuses gateway addresses that the bridge cannot have next to those it has, unless forceAddress allows to replace them.
+ * `gateways` are addresses with prefix length. Throws CniError 102.
+ */
+export function refuseAddressConflicts(conf: NetConf, gateways: readonly string[], snapshot: HostSnapshot): void {
+  if (!conf.isGateway || conf.forceAddress) return;
+  const dev = gatewayDevice(conf);
+  const present = (conf.vlan === 0 ? snapshot.bridge : snapshot.vlanGateway)?.addresses ?? [];
+  for (const wanted of gateways) {
+    const { conflicts } = compareAddresses(wanted, present);
+    if (conflicts.length === 0) continue;
+    throw new CniError(
+      code.conflict,
+      `${dev} already has the address ${conflicts.join(', ')}, the network ${conf.name} wants ${wanted}`,
+      {
+        details: `the subnets overlap: if no pods use the old address any more, remove it (${conflicts
+          .map((conflict) => `ip addr del ${conflict} dev ${dev}`)
+          .join('; ')}), or set "forceAddress": true to have it replaced, or use another bridge`,
+      },
+    );
+  }
+}

@@ -1,0 +1,40 @@
+import type { Context } from '../cni/context.ts';
+import { CniError, code } from '../cni/error.ts';
+import { openKernel } from '../kernel/open.ts';
+import { usesVlans } from '../plan/vlan.ts';
+import { openIpam } from './ipam.ts';
+
+/** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
+const bridgePortsMax = 1023;
+
+/** SPEC "STATUS": throws CniError 50 when an ADD could not be served. Runtimes ask every few seconds: nothing is locked or changed. */
+export async function status(context: Context): Promise<void> {
+  const { conf } = context;
+  const kernel = openKernel(context);
+  const bridge = kernel.link('host', conf.bridge);
+  if (bridge && bridge.kind !== 'bridge') {
+    throw notAvailable(`${conf.bridge} exists and is not a bridge`, `it is a ${bridge.kind ?? 'physical'} interface`);
+  }
+  if (bridge && kernel.links('host', { master: bridge.index }).length >= bridgePortsMax) {
+    throw notAvailable(
+      `${conf.bridge} has ${bridgePortsMax} ports, as many as a bridge can have`,
+      'remove pods, or use a second bridge',
+    );
+  }
+  if (bridge && usesVlans(conf) && bridge.vlanFiltering === undefined) {
+    throw notAvailable(
+      'the kernel has no VLAN filtering for bridges',
+      '"vlan" and "vlanTrunk" need a kernel with CONFIG_BRIDGE_VLAN_FILTERING',
+    );
+  }
+  const needsNftables = (conf.ipMasq && conf.ipMasqBackend === 'nftables') || conf.macspoofchk;
+  if (needsNftables && !kernel.nftablesUsable()) {
+    const missing = kernel.nftablesMissing();
+    throw notAvailable(missing.message, missing.details);
+  }
+  const ipam = await openIpam(context, kernel, { network: conf.name, containerID: '', ifname: '' });
+  ipam?.status();
+}
+
+const notAvailable = (msg: string, details: string | undefined) =>
+  new CniError(code.notAvailable, msg, details === undefined ? {} : { details });

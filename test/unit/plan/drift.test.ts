@@ -1,0 +1,161 @@
+import t from 'tap';
+import type { LinkState } from '../../../src/kernel/state.ts';
+import { drift, type Expected, type Observed } from '../../../src/plan/drift.ts';
+import { netConf } from '../../support/netconf.ts';
+
+const link = (over: Partial<LinkState>): LinkState => ({
+  index: 1,
+  name: '?',
+  kind: 'veth',
+  mac: '02:00:00:00:00:02',
+  mtu: 1500,
+  up: true,
+  operstate: 6,
+  promisc: false,
+  ...over,
+});
+
+const expected: Expected = {
+  ifname: 'eth0',
+  mac: '02:00:00:00:00:02',
+  ips: [
+    { address: '10.1.0.2/16', gateway: '10.1.0.1', interface: 2 },
+    { address: '2001:db8::2/64', gateway: '2001:db8::1', interface: 2 },
+  ],
+  routes: [{ dst: '0.0.0.0/0' }, { dst: '10.9.0.0/16', gw: '10.1.0.7', priority: 100, mtu: 1400 }],
+};
+
+const conf = netConf({
+  isGateway: true,
+  ipMasq: true,
+  hairpinMode: true,
+  macspoofchk: true,
+  vlan: 100,
+});
+
+const healthy: Observed = {
+  bridge: link({ index: 7, name: 'lcl0', kind: 'bridge', vlanFiltering: true }),
+  host: link({ index: 8, name: 'veth1', master: 7, port: { hairpin: true, isolated: false, state: 3 } }),
+  hostName: 'veth1',
+  container: link({ index: 2, name: 'eth0' }),
+  addresses: [
+    { prefix: '10.1.0.2/16', family: 4, index: 2, scope: 0, tentative: false, dadFailed: false },
+    { prefix: '2001:db8::2/64', family: 6, index: 2, scope: 0, tentative: false, dadFailed: false },
+  ],
+  routes: [
+    { dst: '0.0.0.0/0', family: 4, gw: '10.1.0.1', oif: 2, table: 254, priority: 0, scope: 0, protocol: 3 },
+    {
+      dst: '10.9.0.0/16',
+      family: 4,
+      gw: '10.1.0.7',
+      oif: 2,
+      table: 254,
+      priority: 100,
+      scope: 0,
+      protocol: 3,
+      mtu: 1400,
+    },
+  ],
+  gatewayDevice: 'lcl0.100',
+  gatewayAddresses: ['10.1.0.1/16', '2001:db8::1/64', 'fe80::1/64'],
+  vlans: [{ vid: 100, pvid: true, untagged: true }],
+  forwarding: { 4: '1', 6: '1' },
+  masqueraded: ['10.1.0.2', '2001:db8::2'],
+  spoofCheckedMac: '02:00:00:00:00:02',
+};
+
+t.test('a network that is as ADD left it has no differences', async (t) => t.same(drift(conf, expected, healthy), []));
+
+t.test('what others may change is let be', async (t) => {
+  const changed: Observed = {
+    ...healthy,
+    bridge: { ...healthy.bridge, promisc: true, mtu: 9000, mac: '02:00:00:00:00:99' } as LinkState,
+    host: { ...healthy.host, mac: '02:00:00:00:00:77' } as LinkState,
+    addresses: [
+      ...healthy.addresses,
+      { prefix: '192.0.2.9/32', family: 4, index: 2, scope: 0, tentative: false, dadFailed: false },
+    ],
+  };
+  t.same(drift(conf, expected, changed), []);
+});
+
+for (const { title, over, differences } of [
+  {
+    title: 'no bridge',
+    over: { bridge: undefined },
+    differences: ['bridge lcl0 is missing', 'veth1 is not a port of lcl0 but of interface 7'],
+  },
+  { title: 'bridge down', over: { bridge: { ...healthy.bridge, up: false } }, differences: ['bridge lcl0 is down'] },
+  {
+    title: 'VLAN filtering off',
+    over: { bridge: { ...healthy.bridge, vlanFiltering: false } },
+    differences: ['bridge lcl0 has vlan_filtering 0, expected 1'],
+  },
+  { title: 'no host end', over: { host: undefined }, differences: ["veth1 (the host's end of the pair) is missing"] },
+  {
+    title: 'the port was taken off the bridge',
+    over: { host: link({ index: 8, name: 'veth1' }) },
+    differences: ['veth1 is not a port of lcl0'],
+  },
+  {
+    title: 'port flags',
+    over: { host: { ...healthy.host, port: { hairpin: false, isolated: true, state: 3 } } },
+    differences: ['veth1 has hairpin off, expected on', 'veth1 has isolated on, expected off'],
+  },
+  {
+    title: 'no VLAN',
+    over: { vlans: [{ vid: 1, pvid: true, untagged: true }] },
+    differences: ['veth1 is not in VLAN 100 pvid untagged'],
+  },
+  {
+    title: 'a VLAN with other flags',
+    over: { vlans: [{ vid: 100, pvid: false, untagged: false }] },
+    differences: ['veth1 is in VLAN 100, expected VLAN 100 pvid untagged'],
+  },
+  {
+    title: 'no container interface',
+    over: { container: undefined },
+    differences: ['eth0 is missing in the container'],
+  },
+  {
+    title: 'another MAC address, and down',
+    over: { container: { ...healthy.container, mac: '02:00:00:00:00:03', up: false } },
+    differences: [
+      'eth0 has the MAC address 02:00:00:00:00:03, expected 02:00:00:00:00:02',
+      'eth0 in the container is down',
+    ],
+  },
+  {
+    title: 'an address gone, another failed',
+    over: { addresses: [{ ...healthy.addresses[1], dadFailed: true }] },
+    differences: [
+      'eth0 does not have the address 10.1.0.2/16',
+      'address 2001:db8::2/64 of eth0 has failed duplicate address detection',
+    ],
+  },
+  {
+    title: 'a route gone, another different',
+    over: { routes: [{ ...healthy.routes[1], mtu: 1500 }] },
+    differences: [
+      'the container has no route default via 10.1.0.1',
+      'the container has no route 10.9.0.0/16 via 10.1.0.7 metric 100 mtu 1400 (it has 10.9.0.0/16 via 10.1.0.7 metric 100)',
+    ],
+  },
+  {
+    title: 'gateway and forwarding',
+    over: { gatewayAddresses: ['10.1.0.1/16'], forwarding: { 4: '0', 6: undefined } },
+    differences: [
+      'lcl0.100 does not have the gateway address 2001:db8::1/64',
+      'sysctl net.ipv4.ip_forward is 0, expected 1',
+      'sysctl net.ipv6.conf.all.forwarding is missing, expected 1',
+    ],
+  },
+  { title: 'masquerade', over: { masqueraded: ['10.1.0.2'] }, differences: ['2001:db8::2 is not masqueraded'] },
+  {
+    title: 'spoof check',
+    over: { spoofCheckedMac: undefined },
+    differences: ['frames from veth1 are not checked for spoofed MAC addresses'],
+  },
+] as { title: string; over: Partial<Observed>; differences: string[] }[]) {
+  t.test(`CHECK tells: ${title}`, async (t) => t.same(drift(conf, expected, { ...healthy, ...over }), differences));
+}

@@ -1,0 +1,75 @@
+import t from 'tap';
+import {
+  attachmentComment,
+  attachmentHash,
+  hash64,
+  hostVethAlias,
+  hostVethName,
+  macAddress,
+  vlanGatewayPortName,
+} from '../../../src/plan/names.ts';
+
+const pod = { network: 'localnet', containerID: '3425442566778868678', ifname: 'eth10' };
+
+t.test('names follow from the attachment and from nothing else', async (t) => {
+  t.equal(hostVethName(pod), hostVethName({ ...pod }));
+  t.match(hostVethName(pod), /^veth[0-9a-f]{11}$/);
+  t.equal(hostVethAlias(pod), 'localnet/3425442566778868678/eth10');
+  t.equal(attachmentComment(pod), 'network=localnet container=3425442566778868678 interface=eth10');
+});
+
+t.test('attachments that differ in one part only have different names', async (t) => {
+  const others = [
+    { ...pod, network: 'localnet2' },
+    { ...pod, containerID: '3425442566778868679' },
+    { ...pod, ifname: 'eth11' },
+    { network: 'a', containerID: 'bc', ifname: 'd' },
+    { network: 'ab', containerID: 'c', ifname: 'd' },
+  ];
+  const names = new Set([pod, ...others].map(hostVethName));
+  t.equal(names.size, others.length + 1);
+  t.not(vlanGatewayPortName('cni0', 1), vlanGatewayPortName('cni0', 2));
+});
+
+t.test('200,000 similar attachments have 200,000 different hashes and, in their 44 bits, names', async (t) => {
+  const hashes = new Set<string>();
+  const names = new Set<string>();
+  for (let i = 0; i < 200_000; i++) {
+    const attachment = { network: 'n', containerID: i.toString(16), ifname: 'eth0' };
+    hashes.add(attachmentHash(attachment));
+    names.add(hostVethName(attachment));
+  }
+  t.equal(hashes.size, 200_000);
+  t.equal(names.size, 200_000);
+});
+
+t.test('every bit of the hash is set about half of the time', async (t) => {
+  const counts = Array<number>(64).fill(0);
+  const samples = 4000;
+  for (let i = 0; i < samples; i++) {
+    const bits = BigInt(`0x${hash64(`container ${i}`)}`);
+    for (let bit = 0; bit < 64; bit++) if ((bits >> BigInt(bit)) & 1n) counts[bit] = (counts[bit] ?? 0) + 1;
+  }
+  for (const [bit, count] of counts.entries()) t.ok(Math.abs(count / samples - 0.5) < 0.05, `bit ${bit}: ${count}`);
+});
+
+t.test('MAC addresses are unicast and locally administered, and differ by node, role and name', async (t) => {
+  const macs = [
+    macAddress('node1', 'container', 'x'),
+    macAddress('node2', 'container', 'x'),
+    macAddress('node1', 'host', 'x'),
+    macAddress('node1', 'container', 'y'),
+  ];
+  t.equal(new Set(macs).size, 4);
+  for (const mac of macs) {
+    t.match(mac, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+    t.equal(Number.parseInt(mac.slice(0, 2), 16) & 3, 2);
+  }
+});
+
+t.test('a comment fits what nft reads back, and stays one per attachment', async (t) => {
+  const long = { network: 'n'.repeat(60), containerID: 'c'.repeat(64), ifname: 'eth0' };
+  const other = { ...long, network: `${'n'.repeat(59)}m` };
+  t.ok(attachmentComment(long).length < 128);
+  t.not(attachmentComment(long), attachmentComment(other));
+});
