@@ -1,0 +1,24 @@
+import { CniError, code } from './error.ts';
+import { found, isObject } from './schema.ts';
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The JSON object in a text. `what` names the text in messages: `network configuration`.
+ * Throws CniError 6; line and column are those that the engine gives (V8 does, JavaScriptCore does not).
+ */
+export function decodeJson(input: Uint8Array | string, what: string): object {
+  let value: unknown;
+  try {
+    const text = typeof input === 'string' ? input : decoder.decode(input);
+    if (text.trim() === '') throw refuse(what, 'is empty; expected a JSON object');
+    value = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof CniError) throw error;
+    throw refuse(what, `is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+  if (!isObject(value)) throw refuse(what, `is ${found(value)}; expected a JSON object`);
+  return value;
+}
+
+const refuse = (what: string, problem: string) => new CniError(code.decodingFailure, `the ${what} ${problem}`);
