@@ -27,9 +27,6 @@ export interface Context<Conf = NetConf> {
 }
 
 /** The configuration of a process that another plugin runs as its IPAM plugin (`ipam.type` is `tsbridge`, `type` is not). */
-export type IpamConf = Pick<
-  NetConf,
-  'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments' | 'logLevel' | 'logFile'
-> & {
+export type IpamConf = Pick<NetConf, 'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments'> & {
   ipam: HostLocalConf;
 };

@@ -1,0 +1,372 @@
+import type { IpamConf } from './context.ts';
+import { decodeJson } from './decode-json.ts';
+import { CniError, code } from './error.ts';
+import { macProblem, parseMac } from './mac.ts';
+import type { DelegatedIpamConf, HostLocalConf, NetConf, VlanRange } from './netconf.ts';
+import { parseHostLocal, rawRangeSets, requestedIps } from './parse-ipam.ts';
+import { type Command, ifnameProblem, isSafeName, type Request } from './request.ts';
+import type { Result } from './result.ts';
+import { inexpressible } from './result-format.ts';
+import { parseResultReporting, resultVersion } from './result-parse.ts';
+import { dns } from './route.ts';
+import {
+  bool,
+  converted,
+  foldKeys,
+  found,
+  integer,
+  isObject,
+  list,
+  object,
+  prefix,
+  quote,
+  type Report,
+  readKeys,
+  refuse,
+  type Schema,
+  text,
+  type Values,
+} from './schema.ts';
+import { gateVersion, isSupported, resultFamily } from './version.ts';
+
+/** The name that a configuration has for this plugin, as `type` and as `ipam.type`. */
+const ownType = 'tsbridge';
+
+/** What a configuration asks this process to be: the plugin that makes the interface, or the IPAM plugin of another one. */
+export type Parsed = { warnings: string[] } & ({ role: 'main'; conf: NetConf } | { role: 'ipam'; conf: IpamConf });
+
+/** Levels of the log, the least important first. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+
+/**
+ * The network configuration, valid for the verb of the request. In the order of the Go library: first that it is JSON (6), then its
+ * name (7), its version (1), and all the rest (7). Messages are `<path>: <what was found>; <what is allowed>`; when several things
+ * are wrong, the first is the message and the others are the details.
+ *
+ * DEL and GC take a configuration that has been broken since the ADD: only what they need to find what is to be released can stop them,
+ * everything else that is wrong is replaced by its default and becomes a warning.
+ */
+export function parseNetConf(input: Uint8Array | string, request: Request): Parsed {
+  const { command } = request;
+  const json = decodeJson(input, 'network configuration');
+  const { name, type, cniVersion } = parseHead(json, command);
+  const problems: { message: string; details: string | undefined }[] = [];
+  const warnings = [...request.warnings];
+  const report: Report = (path, message, details) => {
+    if (isNeeded(path, command)) problems.push({ message: `${path}: ${message}`, details });
+    else warnings.push(`${path}: ${message}`);
+  };
+  const ipam = parseIpamType(json, report);
+  const parse = type !== ownType && ipam?.type === ownType ? parseIpamRole : parseMainRole;
+  const parsed = parse({ json, name, type, cniVersion, ipam, request, report, warnings });
+  const [first, ...others] = problems;
+  if (first) {
+    const details = [first.details, ...others.map(({ message }) => `also ${message}`)].filter(Boolean).join('; ');
+    throw new CniError(code.invalidNetworkConfig, first.message, details === '' ? {} : { details });
+  }
+  return { ...parsed, warnings };
+}
+
+/** What the parsing of the two roles works with. */
+interface Source {
+  json: object;
+  name: string;
+  type: string;
+  cniVersion: string;
+  ipam: { type: string; value: object } | undefined;
+  request: Request;
+  report: Report;
+  warnings: string[];
+}
+
+/** Paths that a DEL or a GC cannot do without: they say whose leases are where, and which bridge it is about. */
+const neededToRelease = ['ipam', 'ipam.type', 'ipam.dataDir', 'bridge'];
+
+function isNeeded(path: string, command: Command): boolean {
+  if (command !== 'DEL' && command !== 'GC') return true;
+  // NB: what a GC should keep must never be guessed.
+  return neededToRelease.includes(path) || path.startsWith('cni.dev/');
+}
+
+function parseHead(json: object, command: Command): { name: string; type: string; cniVersion: string } {
+  const head = foldKeys(json, ['name', 'type', 'cniVersion']);
+  const textOf = (key: string) => {
+    const value = head[key];
+    if (value === undefined || typeof value === 'string') return value;
+    throw new CniError(code.invalidNetworkConfig, `${key}: expected a string, found ${found(value)}`);
+  };
+  const name = textOf('name');
+  if (!name) throw new CniError(code.invalidNetworkConfig, 'missing network name');
+  if (!isSafeName(name)) {
+    throw new CniError(code.invalidNetworkConfig, 'invalid characters found in network name', {
+      details: `name is ${quote(name)}; it must start with a letter or a digit, and go on with those, "_", "." and "-"`,
+    });
+  }
+  return { name, type: textOf('type') || ownType, cniVersion: gateVersion(textOf('cniVersion'), command) };
+}
+
+/** `ipam`, or undefined when there is none: without a type it is as good as absent. */
+function parseIpamType(json: object, report: Report): { type: string; value: object } | undefined {
+  const { ipam } = foldKeys(json, ['ipam']);
+  if (ipam === undefined) return undefined;
+  const { type } = readKeys({ type: pluginName }, ipam, 'ipam', report);
+  return type && isObject(ipam) ? { type, value: ipam } : undefined;
+}
+
+const pluginName = () =>
+  converted(text(), (value) =>
+    value.includes('/') || value === '.' || value === '..'
+      ? refuse(`${quote(value)} is not the name of a plugin; expected a file name without "/"`)
+      : value,
+  );
+
+// --- as the plugin that makes the interface --------------------------------------------------------------------
+
+const trunkId = () => integer(1, 4094, 'a VLAN id (1 to 4094)');
+
+/** One entry of vlanTrunk: `id`, or `minID` and `maxID`, or both. */
+const trunkEntry = (): Schema<VlanRange[]> =>
+  converted(object({ id: trunkId, minID: trunkId, maxID: trunkId }), ({ id, minID, maxID }) => {
+    const ranges: VlanRange[] = [];
+    if (minID !== undefined && maxID !== undefined) {
+      if (minID > maxID) return refuse(`minID ${minID} is greater than maxID ${maxID}`);
+      ranges.push({ minID, maxID });
+    } else if (minID !== undefined) {
+      return refuse(`minID ${minID} is without a maxID; expected both, or id`);
+    } else if (maxID !== undefined) {
+      return refuse(`maxID ${maxID} is without a minID; expected both, or id`);
+    }
+    if (id !== undefined) ranges.push({ minID: id, maxID: id });
+    return ranges;
+  });
+
+/** A device name that the kernel takes as it is. */
+const bridgeName = () =>
+  converted(text(), (value) => {
+    // net/core/dev.c, __dev_alloc_name(): a % asks for a number. devinet.c refuses the two names that net.ipv4.conf has.
+    const reserved = value.includes('%') || value === 'all' || value === 'default';
+    if (ifnameProblem(value) === undefined && !reserved) return value;
+    return refuse(
+      `${quote(value)} is not an interface name; expected 1 to 15 bytes without "/", ":", "%" and white space, and not ".", "..", "all" or "default"`,
+    );
+  });
+
+const mtu = () =>
+  converted(integer(0, 65_535, mtuHint), (value) =>
+    value === 0 || value >= 68 ? value : refuse(`${value} is not ${mtuHint}`),
+  );
+// linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU.
+const mtuHint = "an MTU (68 to 65535, or 0 for the kernel's default)";
+
+const mac = () =>
+  converted(text(), (value) => {
+    if (value === '') return undefined;
+    const problem = macProblem(value);
+    return problem === undefined ? parseMac(value, unreachable, '') : refuse(problem);
+  });
+
+const unreachable = (problem: string): never => {
+  throw new CniError(code.internal, problem);
+};
+
+const oneOf = <T extends string>(...allowed: T[]): Schema<T> =>
+  converted(text(), (value) =>
+    (allowed as string[]).includes(value)
+      ? (value as T)
+      : refuse(`${quote(value)} is not known; expected one of ${allowed.join(', ')}`),
+  );
+
+/** Empty, it is as good as absent. */
+const logLevel = () =>
+  converted(text(), (value) =>
+    value === '' || (logLevels as readonly string[]).includes(value)
+      ? value
+      : refuse(`${quote(value)} is not a level; expected one of ${logLevels.join(', ')}`),
+  );
+
+const mainShape = {
+  bridge: bridgeName,
+  isGateway: bool,
+  isDefaultGateway: bool,
+  forceAddress: bool,
+  ipMasq: bool,
+  ipMasqBackend: () => oneOf('nftables', 'iptables'),
+  nonMasqueradeCIDRs: () => list(prefix('a prefix; expected one like 10.0.0.0/8', 'mask'), 'a list of prefixes'),
+  mtu,
+  hairpinMode: bool,
+  promiscMode: bool,
+  vlan: () => integer(0, 4094, 'a VLAN id (0 to 4094)'),
+  vlanTrunk: () => list(trunkEntry(), 'a list of VLAN ids and ranges'),
+  preserveDefaultVlan: bool,
+  macspoofchk: bool,
+  enabledad: bool,
+  disableContainerInterface: bool,
+  portIsolation: bool,
+  dns,
+  args: () => object({ cni: () => object({ ips: requestedIps, mac }) }),
+  runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets, mac }),
+  logLevel,
+  logFile: text,
+};
+
+function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
+  const { json, name, type, cniVersion, request } = source;
+  const values = readKeys(mainShape, json, '', source.report);
+  const conf: NetConf = {
+    cniVersion,
+    name,
+    type,
+    bridge: values.bridge ?? 'cni0',
+    isGateway: values.isGateway === true || values.isDefaultGateway === true,
+    isDefaultGateway: values.isDefaultGateway ?? false,
+    forceAddress: values.forceAddress ?? false,
+    ipMasq: values.ipMasq ?? false,
+    nonMasqueradeCIDRs: values.nonMasqueradeCIDRs ?? [],
+    mtu: values.mtu ?? 0,
+    hairpinMode: values.hairpinMode ?? false,
+    promiscMode: values.promiscMode ?? false,
+    vlan: values.vlan ?? 0,
+    vlanTrunk: (values.vlanTrunk ?? []).flat(),
+    preserveDefaultVlan: values.preserveDefaultVlan ?? false,
+    macspoofchk: values.macspoofchk ?? false,
+    enabledad: values.enabledad ?? false,
+    disableContainerInterface: values.disableContainerInterface ?? false,
+    portIsolation: values.portIsolation ?? false,
+    dns: values.dns ?? {},
+  };
+  // CONVENTIONS: what the runtime was asked for beats args, and those beat the deprecated CNI_ARGS.
+  const wantedMac = values.runtimeConfig?.mac ?? values.args?.cni?.mac ?? request.args.mac;
+  if (wantedMac !== undefined) conf.mac = wantedMac;
+  const ipam = ipamOf(source, values);
+  if (ipam) conf.ipam = ipam;
+  if (values.ipMasqBackend) conf.ipMasqBackend = values.ipMasqBackend;
+  if (values.logLevel) conf.logLevel = values.logLevel;
+  if (values.logFile) conf.logFile = values.logFile;
+  const prevResult = parsePrevResult(source);
+  if (prevResult) conf.prevResult = prevResult;
+  const valid = parseValidAttachments(source);
+  if (valid) conf.validAttachments = valid;
+  refuseCombinations(conf, source);
+  return { role: 'main', conf };
+}
+
+function ipamOf(source: Source, values: Wishes): HostLocalConf | DelegatedIpamConf | undefined {
+  if (!source.ipam) return undefined;
+  if (source.ipam.type !== 'host-local' && source.ipam.type !== ownType)
+    return { type: source.ipam.type, delegated: true };
+  return hostLocalOf(source, source.ipam.value, values);
+}
+
+type Wishes = Pick<Values<typeof mainShape>, 'args' | 'runtimeConfig'>;
+
+function hostLocalOf(
+  { request, cniVersion, report }: Source,
+  value: object,
+  { args, runtimeConfig }: Wishes,
+): HostLocalConf {
+  const wishes = {
+    ipRanges: runtimeConfig?.ipRanges ?? [],
+    ips: [...(args?.cni?.ips ?? []), ...(runtimeConfig?.ips ?? [])],
+  };
+  return parseHostLocal(value, wishes, request, cniVersion, report);
+}
+
+/** What is valid by itself and not together. */
+function refuseCombinations(conf: NetConf, { report, warnings, cniVersion, request }: Source): void {
+  if (conf.hairpinMode && conf.promiscMode) {
+    report('hairpinMode', 'true together with promiscMode would deliver frames twice; expected one of them at most');
+  }
+  if (conf.disableContainerInterface && conf.ipam) {
+    report(
+      'disableContainerInterface',
+      'true leaves the interface down, and addresses need it up; expected no ipam.type beside it',
+    );
+  }
+  const trunk = conf.vlanTrunk.find(({ minID, maxID }) => minID <= conf.vlan && conf.vlan <= maxID);
+  if (trunk) {
+    report(
+      'vlan',
+      `${conf.vlan} is in vlanTrunk as well, and cannot be both untagged and tagged; expected it in one of them`,
+    );
+  }
+  const vlanDevice = `${conf.bridge}.${conf.vlan}`;
+  if (conf.vlan !== 0 && conf.isGateway && conf.ipam && ifnameProblem(vlanDevice) !== undefined) {
+    report(
+      'vlan',
+      `the gateway's interface ${vlanDevice} would have more than 15 bytes; expected a shorter bridge name`,
+    );
+  }
+  const hostLocal = conf.ipam && 'ranges' in conf.ipam ? conf.ipam : undefined;
+  // RFC 8200 section 5; the kernel has no IPv6 on an interface below it.
+  if (conf.mtu !== 0 && conf.mtu < 1280 && hostLocal?.ranges.some(([first]) => first?.subnet.includes(':'))) {
+    report('mtu', `${conf.mtu} is too small for IPv6, of which ipam has a range; expected 1280 or more`);
+  }
+  if (!conf.ipam && resultFamily(cniVersion) === 1 && request.command === 'ADD') throw inexpressible(cniVersion);
+  // As in the Go plugin, these do nothing on a network without addresses.
+  if (!conf.ipam && conf.ipMasq) warnings.push('ipMasq: true does nothing without ipam');
+  if (!conf.ipam && conf.isGateway) warnings.push('isGateway: true does nothing without ipam');
+}
+
+// --- as another plugin's IPAM plugin ---------------------------------------------------------------------------
+
+/** Of the other plugin's keys only these: what the rest means is not ours to judge. */
+const ipamRoleShape = {
+  args: () => object({ cni: () => object({ ips: requestedIps }) }),
+  runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets }),
+};
+
+function parseIpamRole(source: Source): { role: 'ipam'; conf: IpamConf } {
+  const { json, name, type, cniVersion, report } = source;
+  const values = readKeys(ipamRoleShape, json, '', report);
+  const conf: IpamConf = { cniVersion, name, type, ipam: hostLocalOf(source, source.ipam?.value ?? {}, values) };
+  const prevResult = parsePrevResult(source);
+  if (prevResult) conf.prevResult = prevResult;
+  const valid = parseValidAttachments(source);
+  if (valid) conf.validAttachments = valid;
+  return { role: 'ipam', conf };
+}
+
+// --- what the runtime adds -------------------------------------------------------------------------------------
+
+/**
+ * SPEC "prevResult": given to a chained ADD, and to CHECK and DEL. CHECK cannot do without, DEL can. Its version must be of the
+ * configuration's kind: the runtime converts what it has kept.
+ */
+function parsePrevResult({ json, cniVersion, request, report }: Source): Result | undefined {
+  const { command } = request;
+  if (command !== 'ADD' && command !== 'CHECK' && command !== 'DEL') return undefined;
+  const { prevResult } = foldKeys(json, ['prevResult']);
+  if (prevResult === undefined) {
+    if (command === 'CHECK') report('prevResult', 'missing; CHECK needs the result of the ADD');
+    return undefined;
+  }
+  const version = resultVersion(prevResult) ?? cniVersion;
+  if (!isSupported(version) || (command !== 'DEL' && resultFamily(version) !== resultFamily(cniVersion))) {
+    report(
+      'prevResult.cniVersion',
+      `${quote(version)} has another shape than the configuration's ${cniVersion}; expected ${cniVersion}`,
+    );
+    return undefined;
+  }
+  return parseResultReporting(prevResult, cniVersion, 'prevResult', report);
+}
+
+const attachmentKeys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
+
+const attachments = () =>
+  list(
+    converted(object({ containerID: text, ifname: text }), ({ containerID, ifname }) =>
+      containerID && ifname ? { containerID, ifname } : refuse('incomplete; expected containerID and ifname'),
+    ),
+    'a list of attachments',
+  );
+
+/**
+ * SPEC "GC". The second key is what libcni has called it before, and it sends both. Null is what a runtime sends that says nothing
+ * about attachments, and counts as absent.
+ */
+function parseValidAttachments({ json, request, report }: Source): NetConf['validAttachments'] {
+  if (request.command !== 'GC') return undefined;
+  const values = readKeys({ [attachmentKeys[0]]: attachments, [attachmentKeys[1]]: attachments }, json, '', report);
+  return values[attachmentKeys[0]] ?? values[attachmentKeys[1]];
+}
