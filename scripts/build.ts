@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildBun } from './build/bun.ts';
+import { project } from './build/bundle.ts';
+import { type Architecture, architectures } from './build/executable.ts';
+import { buildPkg } from './build/pkg.ts';
+
+const usage = `usage: npm run build:pkg | build:bun [-- --arch ${architectures.join('|')}] [-- --output FILE]`;
+
+const kinds = {
+  pkg: { build: buildPkg, output: 'bin/tsbridge' },
+  bun: { build: buildBun, output: 'bin/tsbridge-bun' },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { arch: { type: 'string', default: process.arch }, output: { type: 'string' } },
+});
+const kind = kinds[positionals[0] as keyof typeof kinds];
+const arch = values.arch as Architecture;
+if (!kind || positionals.length > 1 || !architectures.includes(arch)) {
+  console.error(usage);
+  process.exit(2);
+}
+const output = values.output ?? join(project, kind.output);
+try {
+  await kind.build(output, arch);
+} catch (error) {
+  console.error(`cannot build ${output}: ${(error as Error).message}`);
+  process.exit(1);
+}

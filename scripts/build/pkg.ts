@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { delimiter, dirname, join } from 'node:path';
+import { bundle, project } from './bundle.ts';
+import { type Architecture, checkExecutable, missingRuntime, replaceExecutable } from './executable.ts';
+
+type Sea = (
+  entry: string,
+  options: {
+    targets: { nodeRange: string; platform: string; arch: string; output: string }[];
+    nodePath: string;
+    seaConfig: Record<string, unknown>;
+  },
+) => Promise<void>;
+
+/** Makes a Node executable with pkg, of its SEA kind: the program starts from a V8 snapshot of its evaluated modules. */
+export async function buildPkg(output: string, arch: Architecture): Promise<void> {
+  const node = join(project, `node_modules/node-linux-${arch}/bin/node`);
+  if (!existsSync(node)) throw missingRuntime(`node-linux-${arch}`, '26', arch);
+  const outdir = join(project, 'build/node');
+  const { path: entry } = await bundle('node', outdir);
+
+  // pkg works below the temporary directory and runs `npx postject` there: npx finds ours only inside the project.
+  process.env.TMPDIR = join(project, 'build/tmp');
+  await mkdir(process.env.TMPDIR, { recursive: true });
+  // pkg runs `node --experimental-sea-config`, which has to be the Node that ends up in the executable.
+  process.env.PATH = `${dirname(node)}${delimiter}${process.env.PATH}`;
+
+  const sea = createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea').default as Sea;
+  await replaceExecutable(
+    output,
+    (temporary) =>
+      sea(entry, {
+        targets: [{ nodeRange: 'node26', platform: 'linux', arch, output: temporary }],
+        nodePath: node,
+        // A snapshot is made by the very executable that restores it: for another processor, do without.
+        seaConfig: { ...seaConfig, useSnapshot: arch === process.arch },
+      }),
+    // NB: pkg reports success even when adding the program to the executable failed.
+    (temporary) => checkExecutable(temporary, node, arch),
+  );
+}
+
+// https://nodejs.org/api/single-executable-applications.html
+const seaConfig = {
+  disableExperimentalSEAWarning: true,
+  // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects
+  // long-running servers from crafted keys; this process reads what root wrote and ends.
+  execArgv: ['--no-rehash-snapshot'],
+  // The environment (NODE_OPTIONS) and the command line cannot add options.
+  execArgvExtension: 'none',
+};
