@@ -15,7 +15,7 @@ import type { Op } from '../plan/op.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
-import { observeHost, refuseAddressConflicts } from './observe.ts';
+import { observeHost, refuseAddressConflicts, refuseExistingInterface } from './observe.ts';
 import { Rollback, withUndoErrors } from './rollback.ts';
 
 /**
@@ -37,6 +37,7 @@ export async function add(context: Context): Promise<Result> {
 
   kernel.shareBridges();
   const salt = nodeSalt(context, kernel);
+  refuseExistingInterface(kernel, attachment);
   const snapshot = observeHost(kernel, conf, attachment, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
 

@@ -12,7 +12,6 @@ import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
  * Throws CniError 102 when a name is taken by something that is not the attachment's.
  */
 export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachment, salt: string): HostSnapshot {
-  refuseExistingInterface(kernel, attachment);
   const staleVeth = hasStaleVeth(kernel, attachment);
   const link = kernel.link('host', conf.bridge);
   if (!link) return { salt, staleVeth };
@@ -35,8 +34,8 @@ export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachmen
 
 const prefixes = (kernel: Kernel, link: LinkState) => kernel.addresses('host', link.index).map(({ prefix }) => prefix);
 
-/** SPEC "ADD": an interface of that name in the container must be an error. */
-function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment): void {
+/** SPEC "ADD": an interface of that name in the container must be an error. Throws CniError 102. */
+export function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment): void {
   const link = kernel.link('container', ifname);
   if (!link) return;
   throw new CniError(code.conflict, `container veth name (${JSON.stringify(ifname)}) already exists`, {

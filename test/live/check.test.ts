@@ -1,0 +1,140 @@
+import t from 'tap';
+import { builds } from '../support/builds.ts';
+import type { Container } from '../support/container.ts';
+import { Host } from '../support/host.ts';
+import { missing } from '../support/requirements.ts';
+
+const conf = {
+  cniVersion: '1.0.0',
+  name: 'checked',
+  type: 'tsbridge',
+  bridge: 'chk0',
+  isGateway: true,
+  isDefaultGateway: true,
+  ipMasq: true,
+  hairpinMode: true,
+  macspoofchk: true,
+  ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: '2001:db8:1::/64' }]] },
+};
+
+interface Damage {
+  title: string;
+  damage: (host: Host, pod: Container, veth: string) => void;
+  msg: RegExp;
+}
+
+const damages: Damage[] = [
+  {
+    title: 'the address',
+    damage: (_host, pod) => pod.run(['ip', 'address', 'del', '10.1.0.2/24', 'dev', 'eth0']),
+    msg: /eth0 does not have the address 10\.1\.0\.2\/24/,
+  },
+  {
+    title: 'the route',
+    damage: (_host, pod) => pod.run(['ip', 'route', 'del', 'default']),
+    msg: /no route default via 10\.1\.0\.1/,
+  },
+  {
+    title: 'the pair',
+    damage: (host, _pod, veth) => host.run(['ip', 'link', 'del', veth]),
+    msg: /^veth[0-9a-f]+ \(the host's end of the pair\) is missing; eth0 is missing in the container/,
+  },
+  {
+    title: 'the bridge port',
+    damage: (host, _pod, veth) => host.run(['ip', 'link', 'set', veth, 'nomaster']),
+    msg: /^veth[0-9a-f]+ is not a port of chk0$/,
+  },
+  { title: 'the bridge', damage: (host) => host.run(['ip', 'link', 'del', 'chk0']), msg: /^bridge chk0 is missing/ },
+  {
+    title: 'hairpin',
+    damage: (host, _pod, veth) => host.run(['bridge', 'link', 'set', 'dev', veth, 'hairpin', 'off']),
+    msg: /hairpin off, expected on/,
+  },
+  {
+    title: 'isolation that nobody asked for',
+    damage: (host, _pod, veth) => host.run(['bridge', 'link', 'set', 'dev', veth, 'isolated', 'on']),
+    msg: /isolated on, expected off/,
+  },
+  {
+    title: 'the gateway',
+    damage: (host) => host.run(['ip', 'address', 'del', '2001:db8:1::1/64', 'dev', 'chk0']),
+    msg: /^chk0 does not have the gateway address 2001:db8:1::1\/64$/,
+  },
+  {
+    title: 'forwarding',
+    damage: (host) => host.run(['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward']),
+    msg: /^sysctl net\.ipv4\.ip_forward is 0, expected 1$/,
+  },
+  {
+    title: 'masquerade',
+    damage: (host) => host.run(['nft', 'delete', 'table', 'inet', 'tsbridge']),
+    msg: /^10\.1\.0\.2 is not masqueraded; 2001:db8:1::2 is not masqueraded$/,
+  },
+  {
+    title: 'the spoof check',
+    damage: (host) => host.run(['nft', 'delete', 'table', 'bridge', 'tsbridge']),
+    msg: /are not checked for spoofed MAC addresses$/,
+  },
+  {
+    title: 'the lease of the second family',
+    damage: (host) => host.run(['rm', '/var/lib/cni/networks/checked/2001:db8:1::2']),
+    msg: /2001:db8:1::2/,
+  },
+  {
+    title: 'the link',
+    damage: (_host, pod) => pod.run(['ip', 'link', 'set', 'eth0', 'down']),
+    msg: /eth0 in the container is down/,
+  },
+];
+
+for (const build of builds) {
+  t.test(`${build.name}: CHECK`, { skip: missing('nft') }, async (t) => {
+    for (const { title, damage, msg } of damages) {
+      t.test(`tells that something has happened to ${title}`, async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const pod = host.container();
+        const { json: prevResult, stdout } = host.cni({ command: 'ADD', container: pod, conf });
+        t.ok(prevResult?.ips, stdout);
+        const before = host.cni({ command: 'CHECK', container: pod, conf, prevResult });
+        t.equal(before.stdout, '', 'all is well at first');
+        t.equal(before.status, 0);
+        damage(host, pod, prevResult.interfaces[1].name);
+        const { status, json, stdout: answer } = host.cni({ command: 'CHECK', container: pod, conf, prevResult });
+        t.equal(status, 1, answer);
+        t.match(json, { msg }, answer);
+        t.equal(host.cni({ command: 'DEL', container: pod, conf, prevResult }).status, 0);
+        t.strictSame(host.leftovers(), []);
+      });
+    }
+
+    t.test('lets be what others change and what a chain adds', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      const { json } = host.cni({ command: 'ADD', container: pod, conf });
+      const veth = json.interfaces[1].name;
+      host.run(['ip', 'link', 'set', veth, 'address', '02:00:00:00:00:99']);
+      host.run(['ip', 'link', 'set', 'chk0', 'promisc', 'on']);
+      pod.run(['ip', 'address', 'add', '192.0.2.9/24', 'dev', 'eth0']);
+      const prevResult = {
+        ...json,
+        interfaces: [...json.interfaces, { name: 'vrf-blue', mac: '02:00:00:00:00:55', sandbox: '/run/netns/other' }],
+        ips: [...json.ips, { address: '203.0.113.7/24', interface: 3 }],
+      };
+      t.equal(host.cni({ command: 'CHECK', container: pod, conf, prevResult }).stdout, '');
+    });
+
+    t.test('works for an L2 network, where there is no IPAM to ask', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      const l2 = { cniVersion: '1.0.0', name: 'l2', type: 'tsbridge', bridge: 'chk0' };
+      const { json: prevResult } = host.cni({ command: 'ADD', container: pod, conf: l2 });
+      t.strictSame(host.cni({ command: 'CHECK', container: pod, conf: l2, prevResult }).stdout, '');
+    });
+
+    t.test('needs prevResult', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const { json } = host.cni({ command: 'CHECK', container: host.container(), conf });
+      t.match(json, { code: 7, msg: /prevResult/ });
+    });
+  });
+}
