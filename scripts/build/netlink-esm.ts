@@ -40,7 +40,7 @@ export function toEsModule(commonJs: string, name: string): string {
   // (function (E) { … })(E = exports.E || (exports.E = {}));
   replace(
     new RegExp(
-      `^var (${identifier});\n\\(function \\(\\1\\) \\{\n([^]*?)^\\}\\)\\(\\1 = exports\\.\\1 \\|\\| \\(exports\\.\\1 = \\{\\}\\)\\);$`,
+      `^var (${identifier});\n\\(function \\(\\1\\) \\{\n([\\s\\S]*?)^\\}\\)\\(\\1 = exports\\.\\1 \\|\\| \\(exports\\.\\1 = \\{\\}\\)\\);$`,
       'gm',
     ),
     'export const $1 = /* @__PURE__ */ (($1) => {\n$2return $1;\n})({});',
@@ -57,7 +57,7 @@ export function toEsModule(commonJs: string, name: string): string {
   replace(/^const __BP = Buffer\.prototype;$/m, 'const __BP = /* @__PURE__ */ (() => Buffer.prototype)();');
   // const table = { [computed]: … };
   replace(
-    new RegExp(`^const (${identifier}) = \\{\n([^]*?)^\\};$`, 'gm'),
+    new RegExp(`^const (${identifier}) = \\{\n([\\s\\S]*?)^\\};$`, 'gm'),
     'const $1 = /* @__PURE__ */ (() => ({\n$2}))();',
   );
   replace(new RegExp(`\\(0, exports\\.(${identifier})\\)\\(`, 'g'), '$1(');
@@ -71,7 +71,7 @@ export function toEsModule(commonJs: string, name: string): string {
 }
 
 function withoutComments(code: string): string {
-  return code.replace(/\/\*[^]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+  return code.replace(/\/\*.*?\*\//gs, '').replace(/^\s*\/\/.*$/gm, '');
 }
 
 /** The esbuild plugin. Any other file of the package in a bundle, above all its native addon, ends the build. */
