@@ -1,6 +1,7 @@
 import type { IpamConf } from './context.ts';
 import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
+import { logLevels } from './log-level.ts';
 import { macProblem, parseMac } from './mac.ts';
 import type { DelegatedIpamConf, HostLocalConf, NetConf, VlanRange } from './netconf.ts';
 import { parseHostLocal, rawRangeSets, requestedIps } from './parse-ipam.ts';
@@ -34,9 +35,6 @@ const ownType = 'tsbridge';
 
 /** What a configuration asks this process to be: the plugin that makes the interface, or the IPAM plugin of another one. */
 export type Parsed = { warnings: string[] } & ({ role: 'main'; conf: NetConf } | { role: 'ipam'; conf: IpamConf });
-
-/** Levels of the log, the least important first. */
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
 /**
  * The network configuration, valid for the verb of the request. In the order of the Go library: first that it is JSON (6), then its

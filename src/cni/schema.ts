@@ -90,6 +90,23 @@ export const prefix = (what: string, host: 'keep' | 'mask' = 'keep'): Schema<str
 /** The keys of an object, each with a function that makes the schema of its values: only those of keys that occur are made. */
 export type Shape = Record<string, () => Schema<unknown>>;
 
+/** Schemas are made once: those that a start-up snapshot has made already cost nothing. */
+const schemas = new Map<() => Schema, Schema>();
+
+function schemaOf(make: () => Schema): Schema {
+  let schema = schemas.get(make);
+  if (schema === undefined) {
+    schema = make();
+    schemas.set(make, schema);
+  }
+  return schema;
+}
+
+/** Makes the schemas of a shape before they are needed. */
+export function makeSchemas(shape: Shape): void {
+  for (const make of Object.values(shape)) schemaOf(make);
+}
+
 /** What a document holds of a shape: absent keys and nulls are absent. */
 export type Values<S extends Shape> = { [K in keyof S]?: z.output<ReturnType<S[K]>> };
 
@@ -116,7 +133,7 @@ export const isObject = (value: unknown): value is object =>
 /** An object with the given keys, in any case; every one may be absent. */
 export const object = <S extends Shape>(shape: S): Schema<Values<S>> => {
   const names = Object.keys(shape);
-  const members = Object.fromEntries(names.map((name) => [name, z.optional((shape[name] as () => Schema)())]));
+  const members = Object.fromEntries(names.map((name) => [name, z.optional(schemaOf(shape[name] as () => Schema))]));
   return z.pipe(
     z.transform((value: unknown) => (isObject(value) ? foldKeys(value, names) : value)),
     z.object(members, expected('an object')),
@@ -137,13 +154,12 @@ export function read<T>(schema: Schema<T>, value: unknown, path: string, report:
 /** The values of an object's keys; those with something wrong are reported and absent. */
 export function readKeys<S extends Shape>(shape: S, value: unknown, path: string, report: Report): Values<S> {
   const values: Record<string, unknown> = {};
-  if (value === undefined) return values as Values<S>;
   if (!isObject(value)) {
     report(path, `expected an object, found ${found(value)}`);
     return values as Values<S>;
   }
   for (const [name, member] of Object.entries(foldKeys(value, Object.keys(shape)))) {
-    const made = read((shape[name] as () => Schema)(), member, join(path, [name]), report);
+    const made = read(schemaOf(shape[name] as () => Schema), member, join(path, [name]), report);
     if (made !== undefined) values[name] = made;
   }
   return values as Values<S>;

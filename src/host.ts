@@ -1,0 +1,165 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { loadLibc } from '#ffi';
+import { asCniError, CniError, code } from './cni/error.ts';
+import type { Host } from './dispatch.ts';
+import type { Libc } from './sys/libc.ts';
+
+/** A network configuration is some kilobytes, with a prevResult some more: anything beyond this is a mistake. */
+const stdinMaxBytes = 4 * 1024 * 1024;
+
+/** How long to go on when a pipe that must not block is full or empty. */
+const pipeTimeoutMs = 30_000;
+
+/** How long VERSION looks for a configuration on a pipe. A runtime writes it while the process is starting. */
+const peekTimeoutMs = 5;
+
+/** Signals that ask a process to end. */
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** This process. `startedAt` is when it began, in milliseconds of performance.now(). */
+export function processHost(startedAt: number): Host {
+  let libc: Libc | undefined;
+  let held: string | undefined;
+  return {
+    env: process.env,
+    argv: process.argv.slice(2),
+    readStdin: () => readToEnd(0),
+    peekStdin: () => peek(0),
+    stdout: (text) => writeAll(1, text),
+    stderr: (text) => void writeAll(2, text),
+    libc: () => {
+      libc ??= loadOrRefuse();
+      return libc;
+    },
+    bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    holdSignals: () => {
+      for (const signal of signals) {
+        process.on(signal, () => {
+          held ??= signal;
+        });
+      }
+    },
+    heldSignal: async () => {
+      await turn();
+      return held;
+    },
+    seenSignal: () => held,
+    elapsedMs: () => Math.round((performance.now() - startedAt) * 10) / 10,
+  };
+}
+
+function loadOrRefuse(): Libc {
+  try {
+    return loadLibc();
+  } catch (error) {
+    throw new CniError(code.missingFeature, `cannot call libc: ${asCniError(error).message}`, { cause: error });
+  }
+}
+
+/** One turn of the event loop: handlers of the signals that have arrived run in it. */
+const turn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+
+const errnoOf = (error: unknown) => (error instanceof Error && 'code' in error ? String(error.code) : undefined);
+
+/** Node has no synchronous sleep; this one is interrupted by nothing. */
+const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+/**
+ * Reads a descriptor to its end. A pipe that somebody has made non-blocking is waited for.
+ * Throws CniError 5: it cannot be read, there is too much on it, or nothing more has come for half a minute.
+ */
+export function readToEnd(fd: number): Uint8Array {
+  let buffer = Buffer.allocUnsafe(64 * 1024);
+  let length = 0;
+  let deadline = performance.now() + pipeTimeoutMs;
+  for (;;) {
+    if (length === buffer.length) {
+      if (length >= stdinMaxBytes) {
+        throw stdinError(`more than ${stdinMaxBytes / 1024 / 1024} MiB`, 'a network configuration is some kilobytes');
+      }
+      buffer = Buffer.concat([buffer, Buffer.allocUnsafe(3 * length)], Math.min(4 * length, stdinMaxBytes));
+    }
+    try {
+      const got = readSync(fd, buffer, length, buffer.length - length, null);
+      if (got === 0) return buffer.subarray(0, length);
+      length += got;
+      deadline = performance.now() + pipeTimeoutMs;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === 'EOF') return buffer.subarray(0, length);
+      if (errno !== 'EAGAIN' && errno !== 'EINTR') throw stdinError(errno ?? String(error));
+      if (performance.now() > deadline) {
+        throw stdinError(
+          `nothing came for ${pipeTimeoutMs / 1000} seconds`,
+          'the network configuration must end with the end of stdin',
+        );
+      }
+      sleep(1);
+    }
+  }
+}
+
+const stdinError = (problem: string, details?: string) =>
+  new CniError(code.ioFailure, `error reading from stdin: ${problem}`, details === undefined ? {} : { details });
+
+/** What is in a file, or at this moment in a pipe. Nothing of a terminal, of a socket, and of what cannot be read. */
+export function peek(fd: number): Uint8Array {
+  const nothing = new Uint8Array();
+  const buffer = Buffer.allocUnsafe(64 * 1024);
+  try {
+    const stat = fstatSync(fd);
+    if (stat.isFile()) return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, null));
+    if (!stat.isFIFO()) return nothing;
+    // A pipe opened anew: not blocking applies to this opening alone, not to whoever else has the pipe open.
+    const pipe = openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      return buffer.subarray(0, readWithin(pipe, buffer, peekTimeoutMs));
+    } finally {
+      closeSync(pipe);
+    }
+  } catch {
+    return nothing;
+  }
+}
+
+/** Reads until the end or until the time is over. Returns the number of bytes. */
+function readWithin(fd: number, buffer: Buffer, timeoutMs: number): number {
+  const deadline = performance.now() + timeoutMs;
+  let length = 0;
+  while (length < buffer.length) {
+    try {
+      const got = readSync(fd, buffer, length, buffer.length - length, null);
+      if (got === 0) break;
+      length += got;
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN') throw error;
+      // Something complete need not end with the end of the pipe: a runtime may keep it open.
+      if (performance.now() >= deadline || isComplete(buffer.subarray(0, length))) break;
+      sleep(1);
+    }
+  }
+  return length;
+}
+
+const isComplete = (bytes: Buffer): boolean => bytes.toString('latin1').trimEnd().endsWith('}');
+
+/** Writes all of a text, however slowly it is read. False when it cannot be: nobody reads it any more (EPIPE), or for too long. */
+export function writeAll(fd: number, text: string): boolean {
+  const bytes = Buffer.from(text);
+  let written = 0;
+  let deadline = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(fd, bytes, written);
+      deadline = 0;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno !== 'EAGAIN' && errno !== 'EINTR') return false;
+      const now = performance.now();
+      deadline ||= now + pipeTimeoutMs;
+      if (now > deadline) return false;
+      sleep(1);
+    }
+  }
+  return true;
+}

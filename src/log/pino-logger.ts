@@ -1,0 +1,85 @@
+import { constants, openSync, writeSync } from 'node:fs';
+import { pino } from 'pino';
+import { CniError, code } from '../cni/error.ts';
+import { logLevels } from '../cni/log-level.ts';
+import type { Request } from '../cni/request.ts';
+import type { Host } from '../dispatch.ts';
+import type { Logger } from './logger.ts';
+
+/** What the configuration says about the log. */
+export interface LogConf {
+  name: string;
+  logLevel?: string;
+  logFile?: string;
+}
+
+/**
+ * A log of JSON lines, one for each change, each with the attachment and the milliseconds since the process began.
+ *
+ * TSBRIDGE_LOG_LEVEL and TSBRIDGE_LOG_FILE beat the configuration: they are there to look closer at one node. The level is `info` when
+ * only a file is named. Without a file, or when it cannot be opened, the lines go to stderr: no pod fails because of its log.
+ * Throws CniError 4 for a level that does not exist; for DEL and GC it is a warning.
+ */
+export function pinoLogger(
+  { env, elapsedMs, stderr }: Pick<Host, 'env' | 'elapsedMs' | 'stderr'>,
+  request: Request,
+  conf: LogConf,
+): Logger {
+  const fd = openLog(env.TSBRIDGE_LOG_FILE || conf.logFile, stderr);
+  const { containerID, ifname, command } = request;
+  const log = pino(
+    {
+      level: levelOf(env.TSBRIDGE_LOG_LEVEL || conf.logLevel || 'info', command, stderr),
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      base: {
+        pid: process.pid,
+        command,
+        network: conf.name,
+        ...(containerID === '' ? {} : { containerID }),
+        ...(ifname === '' ? {} : { ifname }),
+        ...(request.args.pod ? { pod: `${request.args.pod.namespace}/${request.args.pod.name}` } : {}),
+      },
+      mixin: () => ({ ms: elapsedMs() }),
+    },
+    // Synchronous and unbuffered: a killed process has logged what it has done. O_APPEND keeps the lines of many processes whole.
+    { write: (line: string) => write(fd, line) },
+  );
+  return {
+    change: (what, fields) => log.info(fields, what),
+    debug: (msg, fields = {}) => log.debug(fields, msg),
+    warn: (msg, fields = {}) => log.warn(fields, msg),
+    error: (msg, fields = {}) => log.error(fields, msg),
+  };
+}
+
+function levelOf(level: string, command: string, stderr: Host['stderr']): string {
+  if ((logLevels as readonly string[]).includes(level)) return level;
+  const problem = `TSBRIDGE_LOG_LEVEL: ${JSON.stringify(level)} is not a level; expected one of ${logLevels.join(', ')}`;
+  if (command !== 'DEL' && command !== 'GC') throw new CniError(code.invalidEnvironment, problem);
+  stderr(`tsbridge: ${problem}\n`);
+  return 'info';
+}
+
+const stderrFd = 2;
+
+function openLog(path: string | undefined, stderr: Host['stderr']): number {
+  if (!path) return stderrFd;
+  try {
+    // O_NONBLOCK: a FIFO that nobody reads must not keep a pod waiting.
+    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
+    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? error.code : error;
+    stderr(`tsbridge: cannot open the log file ${path}: ${why}; logging to stderr\n`);
+    return stderrFd;
+  }
+}
+
+function write(fd: number, line: string): void {
+  try {
+    writeSync(fd, line);
+  } catch {
+    // A full disk or a closed stderr: the work matters more than its log.
+  }
+}
