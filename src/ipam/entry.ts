@@ -1,0 +1,40 @@
+/**
+ * When and where a lease was made, as far as that can prove it dead. `boot` is the short form of a boot id; `cookie` that of the
+ * network namespace which had the attachment's host interface. A lease that another plugin made has no cookie: all that is known is
+ * the boot in which it was seen first. `undefined`: nothing, and so nothing ever proves it dead.
+ */
+export type Life = { boot: string; cookie?: string } | undefined;
+
+/** What the index knows of one attachment. */
+export interface Entry {
+  life: Life;
+  /**
+   * Seconds since the epoch: when the lease files were written. It ties the entry to these very files: a file of the same name that
+   * somebody else made later was written at another time, and the entry proves nothing about it.
+   */
+  written: number;
+  ips: string[];
+}
+
+/** Boot ids are random (RFC 9562, version 4): 32 bits tell those of one machine apart. */
+export const shortBoot = (bootId: string): string => bootId.trim().slice(0, 8).toLowerCase();
+
+/**
+ * An entry as the target of its symbolic link: `1f0c2d3e.1,t5kq2x,10.1.2.3,2001:db8::3`. With an address of each family it mostly stays
+ * below 60 bytes, which ext4 keeps in the inode.
+ */
+export function formatEntry({ life, written, ips }: Entry): string {
+  const boot = life ? (life.cookie === undefined ? life.boot : `${life.boot}.${life.cookie}`) : '-';
+  return `${boot},${written.toString(36)},${ips.join(',')}`;
+}
+
+/** The entry that a link target holds, or undefined when it holds none. */
+export function parseEntry(target: string): Entry | undefined {
+  const [made = '', written = '', ...ips] = target.split(',');
+  if (ips.length === 0 || !/^[0-9a-z]{1,9}$/.test(written)) return undefined;
+  const match = /^(?:-|([0-9a-f]{8})(?:\.([0-9a-z]+))?)$/.exec(made);
+  if (!match) return undefined;
+  const [, boot, cookie] = match;
+  const life = boot === undefined ? undefined : cookie === undefined ? { boot } : { boot, cookie };
+  return { life, written: Number.parseInt(written, 36), ips };
+}

@@ -1,0 +1,78 @@
+import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { errnoOf, ioFailure } from './iofailure.ts';
+import { leaseText } from './leasefile.ts';
+import { tryFlock } from './lock.ts';
+import type { Place } from './place.ts';
+
+/**
+ * The lease that an ADD is making: one file, written under a temporary name and then given a name for each address by link(2), which
+ * never replaces anything. So a lease appears whole or not at all, and the leases of an attachment share an inode.
+ *
+ * The file is kept open, and locked with flock(2), until the process exits: that is how others know that an ADD without an interface is
+ * not a dead one, but one at work. Its temporary name exists only while the store is locked; a killed ADD leaves it behind, and the next
+ * operation knows by it which leases to take back (walk.ts).
+ */
+export class NewLease implements Disposable {
+  readonly #place: Place;
+  readonly #fd: number;
+  readonly #temporary: string;
+  readonly ips: string[] = [];
+  readonly written: number; // seconds since the epoch
+
+  /** Writes the file. Throws CniError 5; nothing is left then. */
+  constructor(place: Place, containerID: string, ifname: string) {
+    this.#place = place;
+    this.#temporary = `${place.own}/new`;
+    this.written = Math.floor(Date.now() / 1000);
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    this.#fd = openSync(this.#temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      const bytes = Buffer.from(leaseText(containerID, ifname));
+      const written = writeSync(this.#fd, bytes);
+      // A disk that fills up within the file takes a part of it, without an error.
+      if (written < bytes.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
+      tryFlock(place.libc, this.#fd);
+    } catch (error) {
+      this.abandon();
+      throw ioFailure('write', this.#temporary, error);
+    }
+  }
+
+  /** Takes an address. False when somebody has it. */
+  take(ip: string): boolean {
+    try {
+      linkSync(this.#temporary, `${this.#place.dir}/${ip}`);
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return false;
+      throw error;
+    }
+    this.ips.push(ip);
+    return true;
+  }
+
+  /** The leases are complete, and in the index: from here on they are like all others. */
+  done(): void {
+    unlinkSync(this.#temporary);
+  }
+
+  /** Gives back what was taken, as far as it is still ours, and closes the file. Returns what failed. */
+  abandon(): Error[] {
+    const errors: Error[] = [];
+    const { ino } = fstatSync(this.#fd);
+    for (const path of [...this.ips.map((ip) => `${this.#place.dir}/${ip}`), this.#temporary]) {
+      try {
+        // An undo long after the ADD may find another attachment's lease there.
+        if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
+      } catch (error) {
+        errors.push(ioFailure('remove', path, error));
+      }
+    }
+    this[Symbol.dispose]();
+    return errors;
+  }
+
+  /** Closes the file, which ends the ADD for others. A process that exits need not. */
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
