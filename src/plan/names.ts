@@ -25,8 +25,11 @@ export function hash64(text: string): string {
 export const attachmentHash = ({ network, containerID, ifname }: Attachment): string =>
   hash64(`${network}\0${containerID}\0${ifname}`);
 
-/** The name of the host's end: `veth` and 11 hex digits, 15 characters, IFNAMSIZ - 1 (linux/if.h). */
-export const hostVethName = (attachment: Attachment): string => `veth${attachmentHash(attachment).slice(0, 11)}`;
+/** The name of the host's end: `veth` and 11 hex digits of attachmentHash, 15 characters, IFNAMSIZ - 1 (linux/if.h). */
+export const hostVethNameOf = (hash: string): string => `veth${hash.slice(0, 11)}`;
+
+/** The name of the host's end of an attachment's pair. */
+export const hostVethName = (attachment: Attachment): string => hostVethNameOf(attachmentHash(attachment));
 
 /** The alias of the host's end, which tells people whose it is. Shorter than IFALIASZ (256, linux/if.h) or cut. */
 export const hostVethAlias = ({ network, containerID, ifname }: Attachment): string =>

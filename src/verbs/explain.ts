@@ -23,7 +23,8 @@ export function explain(context: Pick<Context, 'conf' | 'libc' | 'log' | 'bootId
   const ips = withGateways(conf, exampleAddresses(conf));
   const routes = resultRoutes(conf, { routes: conf.ipam && !('delegated' in conf.ipam) ? conf.ipam.routes : [] }, ips);
   const notes: string[] = [];
-  if (conf.ipam && 'delegated' in conf.ipam) notes.push(`# addresses come from the IPAM plugin ${conf.ipam.type}: not asked here`);
+  if (conf.ipam && 'delegated' in conf.ipam)
+    notes.push(`# addresses come from the IPAM plugin ${conf.ipam.type}: not asked here`);
   for (const { address } of ips) notes.push(`# a lease for ${address} is written to the store first`);
   return [...notes, ...planAdd(conf, attachment, { ips, routes }, snapshot).map(show)];
 }

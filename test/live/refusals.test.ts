@@ -36,8 +36,8 @@ const refusals: Refusal[] = [
   {
     title: 'a stdin of 10 MB',
     call: { conf: `{"name":"${'x'.repeat(10_000_000)}"}` },
-    code: 6,
-    msg: /stdin|longer|large/i,
+    code: 5,
+    msg: 'error reading from stdin: more than 4 MiB',
   },
   {
     title: 'CNI_NETNS that does not exist',

@@ -1,0 +1,51 @@
+import type { Context, IpamConf } from '../cni/context.ts';
+import { CniError, code } from '../cni/error.ts';
+import type { Result } from '../cni/result.ts';
+import { hostLocal } from '../ipam/hostlocal.ts';
+import { attachmentHash } from '../plan/names.ts';
+
+/**
+ * The verbs of a process that another plugin runs as its IPAM plugin: what host-local does, a result without interfaces. SPEC
+ * "Delegated plugins: execution". The interface is the other plugin's: whether it still exists cannot be told from here.
+ */
+export function asIpam(context: Context<IpamConf>): Result | undefined {
+  const { conf, log, request } = context;
+  const { pod } = request.args;
+  const ipam = hostLocal({
+    conf: conf.ipam,
+    attachment: { network: conf.name, containerID: request.containerID, ifname: request.ifname },
+    libc: context.libc(),
+    log,
+    bootId: context.bootId(),
+    hostCookie: undefined,
+    hash: (containerID, ifname) => attachmentHash({ network: conf.name, containerID, ifname }),
+    vethExists: undefined,
+    stickyKey: pod && `${pod.namespace}/${pod.name}`,
+  });
+  switch (request.command) {
+    case 'ADD':
+      context.onAbort(() => ipam.undoAdd());
+      return { interfaces: [], ...ipam.add() };
+    case 'DEL':
+      ipam.del();
+      return undefined;
+    case 'CHECK':
+      ipam.check(ownAddresses(conf, request.ifname));
+      return undefined;
+    case 'GC':
+      ipam.gc(conf.validAttachments);
+      return undefined;
+    case 'STATUS':
+      ipam.status();
+      return undefined;
+    case 'VERSION':
+      throw new CniError(code.internal, 'VERSION has no configuration');
+  }
+}
+
+/** Of prevResult, the addresses of the interface that is asked about: a chain may have added others. */
+function ownAddresses({ prevResult }: IpamConf, ifname: string): string[] {
+  const ips = prevResult?.ips ?? [];
+  const isOwn = (index: number | undefined) => index === undefined || prevResult?.interfaces[index]?.name === ifname;
+  return ips.filter((ip) => isOwn(ip.interface)).map(({ address }) => address);
+}
