@@ -1,0 +1,111 @@
+# What is done with this project. "make help" lists it.
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# The processor to build for, in Node's words: x64 or arm64.
+MACHINE := $(patsubst x86_64,x64,$(patsubst aarch64,arm64,$(shell uname -m)))
+ARCH ?= $(MACHINE)
+# Where the executables go: bin/, and bin/arm64/ on another machine.
+OUT := bin$(if $(filter-out $(MACHINE),$(ARCH)),/$(ARCH))
+
+# make install: where to, below which root, and which of the two builds.
+BINDIR ?= /opt/cni/bin
+DESTDIR ?=
+BUILD ?= pkg
+BUILT_pkg := $(OUT)/tsbridge
+BUILT_bun := $(OUT)/tsbridge-bun
+
+SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
+PACKAGES := node_modules/.package-lock.json
+NPM_RUN := npm run --silent
+
+.PHONY: all pkg bun demo test check types lint unit format bench test-runtimes test-vm report
+.PHONY: install uninstall clean distclean setup-demo setup-test setup-bench setup-vm help
+
+all: pkg bun ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-bun (Bun); ARCH=x64|arm64
+
+pkg: $(OUT)/tsbridge ## The Node.js executable
+bun: $(OUT)/tsbridge-bun ## The Bun executable, which starts several times faster
+
+demo: pkg setup-demo ## Two pods on one bridge, in namespaces that vanish afterwards
+	@scripts/demo
+
+test: all node_modules/.tap-ready setup-test ## All tests but test-runtimes; needs root, as a CNI plugin does
+	@scripts/require-root
+	@$(NPM_RUN) test
+
+check: types lint unit ## Types, lint, format and the tests that need neither root nor a build
+
+types: $(PACKAGES)
+	@$(NPM_RUN) types
+
+lint: $(PACKAGES)
+	@$(NPM_RUN) lint
+
+unit: $(PACKAGES) node_modules/.tap-ready
+	@$(NPM_RUN) test:unit
+
+format: $(PACKAGES) ## Formats the sources
+	@$(NPM_RUN) format
+
+bench: all setup-bench ## Measures both builds beside the reference plugins
+	@scripts/require-root
+	@$(NPM_RUN) bench
+
+test-runtimes: all node_modules/.tap-ready setup-test ## Tests with real container runtimes
+	@scripts/require-root
+	@$(NPM_RUN) test:runtimes
+
+test-vm: all node_modules/.tap-ready setup-vm setup-test ## Tests of what this kernel may lack, in user-mode Linux
+	@test/vm/run npm run --silent test:vm
+
+report: $(PACKAGES) ## What the executables consist of, in bytes
+	@$(NPM_RUN) report
+
+install: $(BUILT_$(BUILD)) ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, BUILD=pkg|bun
+	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be pkg or bun' >&2; exit 2)
+	@scripts/install-executable '$(BUILT_$(BUILD))' '$(DESTDIR)$(BINDIR)/tsbridge'
+
+uninstall: ## Removes it again
+	rm -f '$(DESTDIR)$(BINDIR)/tsbridge'
+
+clean: ## Removes what was built
+	rm -rf bin/* build/*
+
+distclean: clean ## Removes what was built and the npm packages
+	rm -rf node_modules .tap
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+$(OUT)/tsbridge: $(SOURCES) $(PACKAGES)
+	@$(NPM_RUN) build:pkg -- --arch '$(ARCH)' --output '$@'
+
+$(OUT)/tsbridge-bun: $(SOURCES) $(PACKAGES)
+	@$(NPM_RUN) build:bun -- --arch '$(ARCH)' --output '$@'
+
+# npm writes this file last, so its date is the installation's.
+$(PACKAGES): package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: Node.js 18 or newer with npm is needed' >&2; exit 1; }
+	npm ci --loglevel=error
+	@touch $@
+
+# tap makes its test class from the list of plugins in .taprc.
+node_modules/.tap-ready: $(PACKAGES) .taprc
+	@$(NPM_RUN) tap-ready
+	@touch $@
+
+setup-demo:
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test
+
+setup-bench:
+	@scripts/setup bench
+
+setup-vm:
+	@scripts/setup vm
