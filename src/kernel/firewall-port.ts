@@ -1,3 +1,5 @@
+import type { Attachment } from '../cni/attachment.ts';
+import type { CniError } from '../cni/error.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import type { Op } from '../plan/op.ts';
 import type { MasqState } from './state.ts';
@@ -21,6 +23,12 @@ export interface Firewall {
   spoofChecked(dev: string): { mac: string; comment: string } | undefined;
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
+  /** Kernel.nftablesUsable. */
+  usable?(): boolean;
+  /** Kernel.nftablesMissing. */
+  missing?(): CniError;
+  /** Kernel.removeGoLeftovers. */
+  removeGoLeftovers?(attachment: Attachment): { removed: string[]; errors: Error[] };
 }
 
 /**

@@ -1,0 +1,273 @@
+import { CniError, code } from '../cni/error.ts';
+import type { Logger } from '../log/logger.ts';
+import { getLink, parseLinkState } from '../netlink/link-message.ts';
+import type { Message, Outcome } from '../netlink/message.ts';
+import { type Op, show, type Where } from '../plan/op.ts';
+import { errno } from '../sys/errno.ts';
+import type { Libc } from '../sys/libc.ts';
+import type { BridgeLock } from './bridge-lock.ts';
+import { type Firewall, isFirewallOp } from './firewall-port.ts';
+import type { Netns } from './netns.ts';
+import { readLink, readLinks } from './observe.ts';
+import { Refusal, refusal } from './refusal.ts';
+import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './step.ts';
+import { setSysctl } from './sysctl.ts';
+import { waitForCarrier, waitForDad } from './wait.ts';
+
+export interface ApplyOptions {
+  libc: Libc;
+  log: Logger;
+  netns(where: Where): Netns;
+  firewall(): Firewall;
+  bridgeLock(): BridgeLock;
+}
+
+type SysctlOp = Extract<Op, { op: 'sysctl.set' }>;
+
+/** As many messages go into one datagram: with what they name they stay far below the socket's send buffer (208 KiB). */
+const batchLimit = 64;
+
+/** Carries out one list of operations, in order. Consecutive rtnetlink operations in one namespace go to the kernel in one send. */
+export class Application implements Surroundings {
+  readonly #options: ApplyOptions;
+  readonly #undo: Op[];
+  readonly #new = new Set<string>();
+  #pending: { op: LinkOp; step: Step }[] = [];
+  #pendingWhere: Where = 'host';
+  #pendingMessages = 0;
+
+  constructor(options: ApplyOptions, undo: Op[]) {
+    this.#options = options;
+    this.#undo = undo;
+  }
+
+  run(ops: readonly Op[]): void {
+    for (let i = 0; i < ops.length; ) {
+      const op = ops[i] as Op;
+      if (op.op === 'sysctl.set') {
+        const group = takeWhile(ops, i, (next): next is SysctlOp => next.op === 'sysctl.set' && next.in === op.in);
+        this.settle();
+        this.#setSysctls(op.in, group);
+        i += group.length;
+      } else if (isFirewallOp(op)) {
+        const group = takeWhile(ops, i, isFirewallOp);
+        this.settle();
+        this.#applyFirewall(group);
+        i += group.length;
+      } else {
+        this.#one(op);
+        i++;
+      }
+    }
+    this.settle();
+  }
+
+  #one(op: Exclude<Op, SysctlOp | Parameters<Firewall['apply']>[0][number]>): void {
+    const { libc } = this.#options;
+    switch (op.op) {
+      case 'bridge.reap':
+        this.settle();
+        this.#reap(op);
+        break;
+      case 'wait.carrier':
+        this.settle();
+        this.#timed(op, () => waitForCarrier(libc, this.netns('host'), op.dev, op.timeoutMs));
+        break;
+      case 'wait.dad':
+        this.settle();
+        this.#timed(op, () => waitForDad(libc, this.netns(op.in), op.dev, op.timeoutMs));
+        break;
+      default:
+        this.#enqueue(op);
+    }
+  }
+
+  netns(where: Where): Netns {
+    return this.#options.netns(where);
+  }
+
+  isNew(where: Where, dev: string): boolean {
+    return this.#new.has(`${where}/${dev}`);
+  }
+
+  index(where: Where, dev: string): number {
+    const netns = this.netns(where);
+    const known = netns.indexes.get(dev);
+    // What is pending may make a link of that name, or remove it.
+    const renamed = this.#pending.some(({ step }) =>
+      step.renames.some((link) => link.in === where && link.dev === dev),
+    );
+    if (known !== undefined && !renamed) return known;
+    let index: number | undefined;
+    if (this.#pending.length > 0 && this.#pendingWhere === where) {
+      // The question rides with the batch.
+      const { errno: number, replies } = this.#flush(getLink(dev)) as Outcome;
+      if (number === 0 && replies[0]) index = parseLinkState(replies[0]).index;
+    } else {
+      this.settle();
+      index = readLink(netns, dev)?.index;
+    }
+    if (index === undefined) {
+      throw new CniError(code.kernel, `there is no interface ${dev} in the ${where}'s network namespace`, {
+        details: 'it may have been removed while the plugin was at work',
+      });
+    }
+    netns.indexes.set(dev, index);
+    return index;
+  }
+
+  settle(): void {
+    if (this.#pending.length > 0) this.#flush();
+  }
+
+  #enqueue(op: LinkOp): void {
+    const where = whereOf(op);
+    if (this.#pending.length > 0 && (where !== this.#pendingWhere || this.#pendingMessages >= batchLimit))
+      this.settle();
+    const step = stepOf(op, this);
+    this.#pendingWhere = where;
+    this.#pendingMessages += step.messages.length;
+    this.#pending.push({ op, step });
+    if (op.op === 'bridge.add') this.#new.add(`host/${op.dev}`);
+    if (op.op === 'veth.add') this.#new.add(`host/${op.dev}`).add(`${op.peer.in}/${op.peer.dev}`);
+  }
+
+  /** Sends what is pending, and `question` behind it; gives the question's outcome. */
+  #flush(question?: Message): Outcome | undefined {
+    const batch = this.#pending;
+    const netns = this.netns(this.#pendingWhere);
+    this.#pending = [];
+    this.#pendingMessages = 0;
+    for (const { step } of batch) for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
+
+    const started = performance.now();
+    const messages = batch.flatMap(({ step }) => step.messages);
+    const outcomes = netns.route.transact(question ? [...messages, question] : messages, {
+      waitingFor: batch.length === 1 ? show((batch[0] as { op: Op }).op) : `${batch.length} changes to the network`,
+    });
+    const ms = elapsed(started);
+
+    // The kernel has gone on after an error: first what it did goes into the books, then the first error is thrown.
+    let at = 0;
+    const failures: (() => void)[] = [];
+    for (const { op, step } of batch) {
+      const own = outcomes.slice(at, at + step.messages.length);
+      at += step.messages.length;
+      const failed = own.find(({ errno: number }) => number !== 0);
+      // An operation of several messages is undone by the inverse of the first: that one is what makes or changes the thing.
+      if (own[0]?.errno === 0) {
+        this.#undo.push(...step.inverse);
+        if (!failed) this.#options.log.change(show(op), { ms });
+      }
+      if (failed) failures.push(() => this.#judge(op, step, failed));
+    }
+    for (const judge of failures) judge();
+    return question && outcomes.at(-1);
+  }
+
+  /** Throws unless the refusal means that the state asked for is there already. */
+  #judge(op: LinkOp, step: Step, outcome: Outcome): void {
+    if (!step.accept) throw refusal(op, outcome);
+    step.accept(outcome);
+    this.#options.log.debug('nothing to change', { op: show(op) });
+    // What somebody else has made is not ours to undo as a whole.
+    if (op.op === 'bridge.add') this.#new.delete(`host/${op.dev}`);
+  }
+
+  #setSysctls(where: Where, ops: readonly SysctlOp[]): void {
+    const { log } = this.#options;
+    const started = performance.now();
+    const results = this.netns(where).visit(() => {
+      const done: ReturnType<typeof setSysctl>[] = [];
+      for (const op of ops) {
+        const result = setSysctl(op.key, op.value);
+        done.push(result);
+        if ('errno' in result && op.required) break;
+      }
+      return done;
+    });
+    const ms = elapsed(started);
+    for (const [i, result] of results.entries()) {
+      const op = ops[i] as SysctlOp;
+      if ('errno' in result) {
+        if (op.required) throw refusal(op, result);
+        log.warn('could not set a sysctl that is not required', { op: show(op), error: refusal(op, result).message });
+      } else if (result.changed) {
+        // net/ipv6/conf/DEV/…: goes with a link of our own making.
+        const dev = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(op.key)?.[1];
+        if (!dev || !this.isNew(where, dev)) this.#undo.push({ ...op, value: result.before, required: false });
+        log.change(show(op), { ms });
+      }
+    }
+  }
+
+  #applyFirewall(ops: Parameters<Firewall['apply']>[0]): void {
+    const started = performance.now();
+    const changed = this.#options.firewall().apply(ops);
+    const ms = elapsed(started);
+    for (const [i, op] of ops.entries()) {
+      if (!changed[i]) continue;
+      if (op.op === 'masq.add')
+        this.#undo.push({ op: 'masq.del', network: op.network, address: op.address, comment: op.comment });
+      if (op.op === 'spoofcheck.add') this.#undo.push({ op: 'spoofcheck.del', dev: op.dev });
+      this.#options.log.change(show(op), { ms });
+    }
+  }
+
+  #reap(op: Extract<Op, { op: 'bridge.reap' }>): void {
+    const { log } = this.#options;
+    const netns = this.netns('host');
+    const wasAlone = this.#options.bridgeLock().ifAlone(() => {
+      const link = readLink(netns, op.dev);
+      if (link?.kind !== 'bridge') return;
+      const ports = readLinks(netns, { master: link.index });
+      if (ports.length > 0) return log.debug('the bridge stays: it has ports', { dev: op.dev, ports: ports.length });
+      this.#enqueue({ op: 'link.del', in: 'host', dev: op.dev });
+      this.settle();
+    });
+    if (!wasAlone) log.debug('the bridge stays: another process is using the bridges', { dev: op.dev });
+  }
+
+  #timed(op: Op, body: () => void): void {
+    const started = performance.now();
+    body();
+    this.#options.log.debug(show(op), { ms: elapsed(started) });
+  }
+}
+
+/**
+ * Carries out inverses, last first, and goes on after errors, which it returns. What is missing already counts as undone.
+ * What other attachments may rely on by now, addresses and switches of the host, is taken back only while nobody else is at work.
+ */
+export function undoAll(options: ApplyOptions, ops: readonly Op[]): Error[] {
+  const errors: Error[] = [];
+  for (const op of ops.toReversed()) {
+    const run = () => new Application(options, []).run([op]);
+    try {
+      if (!isShared(op)) run();
+      else if (!options.bridgeLock().ifAlone(run))
+        options.log.debug('stays: another process may need it', { op: show(op) });
+    } catch (error) {
+      if (!isMissing(error)) errors.push(error as Error);
+    }
+  }
+  return errors;
+}
+
+const isShared = (op: Op) => (op.op === 'addr.del' || op.op === 'sysctl.set') && op.in === 'host';
+
+const missing: readonly number[] = [errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL];
+
+const isMissing = (error: unknown) => error instanceof Refusal && missing.includes(error.errno);
+
+const elapsed = (since: number) => Math.round((performance.now() - since) * 100) / 100;
+
+function takeWhile<T extends Op>(ops: readonly Op[], from: number, matches: (op: Op) => op is T): T[] {
+  const taken: T[] = [];
+  for (let i = from; i < ops.length; i++) {
+    const op = ops[i] as Op;
+    if (!matches(op)) break;
+    taken.push(op);
+  }
+  return taken;
+}

@@ -1,0 +1,79 @@
+import { CniError, code } from '../cni/error.ts';
+import { errno, errnoName } from '../sys/errno.ts';
+import type { Libc } from '../sys/libc.ts';
+
+const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const; // sys/file.h
+const shareTimeoutMs = 5000;
+const retryMs = 2;
+
+/**
+ * Who is at work on the bridges of a namespace: flock(2) on the namespace's own file, which every process that sees the namespace
+ * sees as one inode, and which needs no place on disk. The kernel lets go when the process ends, however it ends.
+ */
+export class BridgeLock {
+  readonly #libc: Libc;
+  readonly #fd: number;
+  #shared = false;
+  #alone = false;
+
+  /** `fd`: the namespace, open. */
+  constructor(libc: Libc, fd: number) {
+    this.#libc = libc;
+    this.#fd = fd;
+  }
+
+  /** Marks this process as one that uses the bridges, until it ends. Throws CniError 11 when somebody has them alone for too long. */
+  share(): void {
+    if (this.#shared || this.#alone) return;
+    const deadline = performance.now() + shareTimeoutMs;
+    while (true) {
+      const answer = this.#libc.flock(this.#fd, LOCK.SH | LOCK.NB);
+      if (answer === 0) break;
+      if (answer !== -errno.EAGAIN && answer !== -errno.EINTR) {
+        throw new CniError(code.kernel, `cannot lock the host's network namespace: ${errnoName(answer)}`);
+      }
+      if (performance.now() > deadline) {
+        throw new CniError(code.tryAgainLater, `the host's bridges were locked for ${shareTimeoutMs} ms`, {
+          details:
+            'another process is removing an unused bridge and does not finish: /proc/locks names it (FLOCK WRITE)',
+        });
+      }
+      this.#libc.poll(-1, 0, retryMs);
+    }
+    this.#shared = true;
+  }
+
+  /** Whether no other process uses the bridges. When true, none will before this process ends. */
+  alone(): boolean {
+    if (this.#alone) return true;
+    this.#alone = this.#libc.flock(this.#fd, LOCK.EX | LOCK.NB) === 0;
+    if (!this.#alone) this.#restore();
+    return this.#alone;
+  }
+
+  /** Runs `body` if no other process uses the bridges; says whether it did. */
+  ifAlone(body: () => void): boolean {
+    if (this.#alone) {
+      body();
+      return true;
+    }
+    if (this.#libc.flock(this.#fd, LOCK.EX | LOCK.NB) !== 0) {
+      this.#restore();
+      return false;
+    }
+    try {
+      body();
+      return true;
+    } finally {
+      if (this.#shared) this.#restore();
+      else this.#libc.flock(this.#fd, LOCK.UN);
+    }
+  }
+
+  /** flock(2): a conversion gives up the old lock first, also when it then fails. */
+  #restore(): void {
+    if (!this.#shared) return;
+    this.#shared = false;
+    this.share();
+  }
+}

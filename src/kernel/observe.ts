@@ -1,0 +1,56 @@
+import { getAddresses, parseAddressState } from '../netlink/address-message.ts';
+import { NetlinkError } from '../netlink/error.ts';
+import { getLink, getLinks, type LinkRef, parseLinkState } from '../netlink/link-message.ts';
+import { getRoutes, parseRouteStates } from '../netlink/route-message.ts';
+import { getVlans, parseVlans } from '../netlink/vlan-message.ts';
+import { errno } from '../sys/errno.ts';
+import type { Netns } from './netns.ts';
+import type { AddressState, LinkState, RouteState, VlanState } from './state.ts';
+
+/** A link by name or index, or undefined when there is none. */
+export function readLink(netns: Netns, ref: LinkRef): LinkState | undefined {
+  try {
+    const state = parseLinkState(netns.route.get(getLink(ref), { waitingFor: `the link ${ref}` }));
+    netns.indexes.set(state.name, state.index);
+    return state;
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== errno.ENODEV) throw error;
+    if (typeof ref === 'string') netns.indexes.delete(ref);
+    return undefined;
+  }
+}
+
+/** All links, or those of one kind, or those on one master. */
+export function readLinks(netns: Netns, filter: { kind?: string; master?: number } = {}): LinkState[] {
+  return netns.route
+    .dump(getLinks(filter), { waitingFor: 'the links' })
+    .map(parseLinkState)
+    .filter(
+      ({ kind, master }) =>
+        (filter.kind === undefined || filter.kind === kind) &&
+        (filter.master === undefined || filter.master === master),
+    );
+}
+
+/** The addresses of one link. */
+export function readAddresses(netns: Netns, index: number): AddressState[] {
+  return netns.route
+    .dump(getAddresses(index), { waitingFor: `the addresses of link ${index}` })
+    .map(parseAddressState)
+    .filter((address) => address !== undefined && address.index === index) as AddressState[];
+}
+
+/** Unicast routes of all tables, or of one. */
+export function readRoutes(netns: Netns, filter: { table?: number } = {}): RouteState[] {
+  return netns.route
+    .dump(getRoutes(filter), { waitingFor: 'the routes' })
+    .flatMap(parseRouteStates)
+    .filter(({ table }) => filter.table === undefined || filter.table === table);
+}
+
+/** The VLANs of one bridge port. */
+export function readVlans(netns: Netns, index: number): VlanState[] {
+  return netns.route
+    .dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })
+    .flatMap((reply) => parseVlans(reply, index));
+}

@@ -1,0 +1,100 @@
+import { CniError, code } from '../cni/error.ts';
+import type { Logger } from '../log/logger.ts';
+import { NetlinkSocket, protocol } from '../netlink/socket.ts';
+import type { Op, Where } from '../plan/op.ts';
+import type { Libc } from '../sys/libc.ts';
+import { Application, type ApplyOptions, undoAll } from './apply.ts';
+import { BridgeLock } from './bridge-lock.ts';
+import { makeFirewall } from './firewall.ts';
+import type { Firewall, MakeFirewall } from './firewall-port.ts';
+import type { Kernel } from './kernel.ts';
+import { Netns } from './netns.ts';
+import { readAddresses, readLink, readLinks, readRoutes, readVlans } from './observe.ts';
+import { readSysctl } from './sysctl.ts';
+
+const SOL_SOCKET = 1; // asm-generic/socket.h
+const SO_NETNS_COOKIE = 71;
+
+export interface KernelOptions {
+  /** libc, loaded at the first call. */
+  libc(): Libc;
+  log: Logger;
+  /** The nf_tables one, unless a test has another. */
+  firewall?: MakeFirewall;
+}
+
+/** The kernel that runs this process. Nothing is opened before it is needed, and everything once. */
+export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelOptions): Kernel {
+  let host: Netns | undefined;
+  let container: Netns | undefined;
+  let lock: BridgeLock | undefined;
+  let netfilter: NetlinkSocket | undefined;
+  let firewall: Firewall | undefined;
+
+  const theHost = () => {
+    host ??= Netns.own(libc());
+    return host;
+  };
+  const netns = (where: Where): Netns => {
+    if (where === 'host') return theHost();
+    if (!container) throw new CniError(code.internal, 'the container has not been opened');
+    return container;
+  };
+  const options = {
+    get libc() {
+      return libc();
+    },
+    log,
+    netns,
+    bridgeLock() {
+      lock ??= new BridgeLock(libc(), theHost().fd);
+      return lock;
+    },
+    firewall() {
+      firewall ??= make(() => {
+        netfilter ??= NetlinkSocket.open(libc(), protocol.NETFILTER);
+        return netfilter;
+      });
+      return firewall;
+    },
+  } satisfies ApplyOptions;
+
+  return {
+    get hostCookie() {
+      const cookie = Buffer.alloc(8);
+      const length = libc().getsockopt(theHost().route.fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie);
+      return length === 8 ? cookie.readBigUInt64LE() : 0n;
+    },
+    openContainer(path, allowOwn) {
+      container?.[Symbol.dispose]();
+      container = undefined;
+      container = Netns.open(libc(), path, theHost(), allowOwn);
+    },
+    link: (where, dev) => readLink(netns(where), dev),
+    links: (where, filter) => readLinks(netns(where), filter),
+    addresses: (where, index) => readAddresses(netns(where), index),
+    routes: (where, filter) => readRoutes(netns(where), filter),
+    vlans: (index) => readVlans(theHost(), index),
+    sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
+    masqueraded: (network, address) => options.firewall().masqueraded(network, address),
+    spoofChecked: (dev) => options.firewall().spoofChecked(dev),
+    spoofCheckedAll: () => options.firewall().spoofCheckedAll(),
+    apply(ops: readonly Op[], undo: Op[]) {
+      new Application(options, undo).run(ops);
+    },
+    undo: (ops) => undoAll(options, ops),
+    nftablesUsable: () => options.firewall().usable?.() ?? true,
+    nftablesMissing: () =>
+      options.firewall().missing?.() ?? new CniError(code.missingFeature, 'the kernel has no usable nf_tables'),
+    removeGoLeftovers: (attachment) =>
+      options.firewall().removeGoLeftovers?.(attachment) ?? { removed: [], errors: [] },
+    shareBridges: () => options.bridgeLock().share(),
+    alone: () => options.bridgeLock().alone(),
+    [Symbol.dispose]() {
+      netfilter?.[Symbol.dispose]();
+      container?.[Symbol.dispose]();
+      host?.[Symbol.dispose]();
+      netfilter = container = host = firewall = lock = undefined;
+    },
+  };
+}
