@@ -1,0 +1,88 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { measureBurst } from './burst.ts';
+import { measureCalls, measureVersion } from './calls.ts';
+import { must, run } from './child.ts';
+import { type Contender, contenders as makeContenders } from './contender.ts';
+import { measureLeases, storeSizes } from './leases.ts';
+import { machine, versions } from './machine.ts';
+import { measureMemory } from './memory.ts';
+import type { NetworkName } from './networks.ts';
+import type { Results, Series } from './results.ts';
+import { median } from './statistics.ts';
+import { markdown, terminal } from './table.ts';
+
+const docs = resolve(import.meta.dirname, '../../docs');
+const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
+
+/**
+ * The whole bench. From the environment:
+ * BENCH_SAMPLES  of each series (30); fewer leave docs/ alone unless BENCH_WRITE=1
+ * BENCH_ONLY     some of calls,burst,leases,memory
+ * BENCH_CONTENDERS  some of pkg,bun,go
+ * BENCH_DIR      where the leases are (/var/tmp: a disk, as /var/lib/cni is)
+ * GO_PLUGINS     the reference (/usr/lib/cni)
+ */
+export function bench(): void {
+  const samples = Number(process.env.BENCH_SAMPLES ?? 30);
+  const only = process.env.BENCH_ONLY?.split(',');
+  const wanted = (section: Series['section']) => !only || only.includes(section);
+  must(['mount', '-t', 'tmpfs', 'run', '/run']);
+  must(['ip', 'link', 'set', 'lo', 'up']);
+  const workDir = mkdtempSync(join(process.env.BENCH_DIR ?? '/var/tmp', 'tsbridge-bench-'));
+  process.once('SIGINT', () => process.exit(130));
+  process.once('exit', () => rmSync(workDir, { recursive: true, force: true }));
+
+  const contenders = makeContenders(workDir);
+  const results: Results = {
+    machine: machine(workDir),
+    versions: versions(),
+    samples,
+    emptyProcessMs: emptyProcess(Math.max(samples, 30)),
+    contenders: contenders.map(({ name, label, bytes }) => ({ name, label, bytes })),
+    series: [],
+    floors: [],
+  };
+  const add = (...series: Series[]) => {
+    results.series.push(...series);
+    for (const one of series) process.stdout.write(`${terminal([one])}\n`);
+  };
+  if (wanted('calls')) {
+    for (const network of networkNames) add(...measureCalls(contenders, network, samples));
+    add(measureVersion(contenders, samples));
+  }
+  if (wanted('burst')) add(...measureBurst(contenders, 'cluster', samples));
+  if (wanted('leases')) {
+    for (const size of storeSizes) add(...measureLeases(contenders, size, samples));
+  }
+  if (wanted('memory')) {
+    for (const network of networkNames) add(measureMemory(contenders, network, Math.min(samples, 10)));
+  }
+  for (const contender of contenders) contender[Symbol.dispose]();
+
+  process.stdout.write(`\n${terminal(results.series)}\n`);
+  process.stdout.write(`an empty process (true): ${median(results.emptyProcessMs).toFixed(2)} ms\n`);
+  if (process.env.BENCH_WRITE === '1' || (samples >= 30 && !only && isComplete(contenders))) write(results);
+}
+
+const isComplete = (contenders: readonly Contender[]) => contenders.length === 3;
+
+/** What the harness itself costs: to start a process that does nothing, and to wait for it. */
+function emptyProcess(samples: number): number[] {
+  return Array.from({ length: samples }, () => run({ argv: ['/bin/true'], env: {} }).wallMs);
+}
+
+function write(results: Results): void {
+  writeFileSync(
+    join(docs, 'bench.json'),
+    `${JSON.stringify(results, null, 1).replace(/\n\s+(?=[\d.]+,?\n|\])/g, ' ')}\n`,
+  );
+  const page = join(docs, 'performance.md');
+  const markers = /(?<=<!-- bench: written by make bench -->\n)[\s\S]*(?=<!-- \/bench -->)/;
+  const text = readFileSync(page, 'utf8');
+  if (!markers.test(text)) throw new Error(`${page} has no place for the table`);
+  writeFileSync(
+    page,
+    text.replace(markers, () => `${markdown(results)}\n`),
+  );
+}

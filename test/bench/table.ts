@@ -1,0 +1,92 @@
+import type { ContenderName } from './contender.ts';
+import type { Results, Series } from './results.ts';
+import { median, pairedRatio, quantile } from './statistics.ts';
+
+const order: ContenderName[] = ['go', 'pkg', 'bun'];
+
+/** The series as lines of a terminal: medians, quartiles, ratios with the target behind them. */
+export function terminal(series: readonly Series[]): string {
+  return series
+    .map((one) => {
+      const cells = order.map((name) => {
+        const samples = one.samples[name];
+        if (!samples) return ''.padEnd(42);
+        const spread = `${figure(one, quantile(samples, 0.25))}–${figure(one, quantile(samples, 0.75))}`;
+        return `${name} ${figure(one, median(samples))} (${spread})${ratioText(one, name)}`.padEnd(42);
+      });
+      return `${`${one.network} ${describe(one)}`.padEnd(46)} ${cells.join(' ')}`.trimEnd();
+    })
+    .join('\n');
+}
+
+const describe = (series: Series) =>
+  series.leases === undefined ? series.what : `${series.what}, ${series.leases.toLocaleString('en')} leases`;
+
+function figure({ unit }: Series, value: number): string {
+  if (unit === 'KiB') return `${(value / 1024).toFixed(0)} MiB`;
+  return value.toFixed(value < 100 ? 1 : 0);
+}
+
+/** ` ×0.42 ≤0.5 ✓` */
+function ratioText(series: Series, name: ContenderName): string {
+  const { samples, target } = series;
+  if (name === 'go' || !samples.go || !samples[name]) return '';
+  const { ratio } = pairedRatio(samples[name], samples.go);
+  const limit = target?.[name];
+  const verdict = limit === undefined ? '' : ` ${ratio <= limit ? '✓' : '✗'}≤${limit}`;
+  return ` ×${ratio.toFixed(2)}${verdict}`;
+}
+
+const sections: { section: Series['section']; heading: string; columns: string; unit: string }[] = [
+  { section: 'calls', heading: 'One call', columns: 'Network | Call', unit: 'ms' },
+  { section: 'burst', heading: 'Fifty pods at once', columns: 'Network | What', unit: 'ms' },
+  { section: 'leases', heading: 'A store that fills up', columns: 'Leases | Call', unit: 'ms' },
+  { section: 'memory', heading: 'Memory and size', columns: 'Network | What', unit: '' },
+];
+
+/** The tables of docs/performance.md. */
+export function markdown(results: Results): string {
+  const { machine, versions, contenders, emptyProcessMs, samples } = results;
+  const lines = [
+    `${machine.cpu}, ${machine.cpus} processors, ${machine.memoryGiB} GiB; Linux ${machine.kernel}, ${machine.system}; leases on ${machine.leaseFolder}.`,
+    `tsbridge ${versions.tsbridge} on Node.js ${versions.node} and Bun ${versions.bun}; bridge and host-local ${versions['bridge, host-local']}.`,
+    `${samples} samples of each. An empty process (\`true\`) takes ${median(emptyProcessMs).toFixed(2)} ms in the same harness.`,
+    '',
+  ];
+  for (const { section, heading, columns, unit } of sections) {
+    const rows = results.series.filter((series) => series.section === section);
+    if (rows.length === 0) continue;
+    const inUnit = unit ? `, ${unit}` : '';
+    lines.push(
+      `### ${heading}`,
+      '',
+      `| ${columns} | Go${inUnit} | tsbridge${inUnit} | to Go | tsbridge-bun${inUnit} | to Go |`,
+      '|---|---|--:|--:|--:|--:|--:|',
+      ...rows.map((series) => row(series)),
+    );
+    if (section === 'memory') {
+      const size = (name: ContenderName) =>
+        `${((contenders.find((one) => one.name === name)?.bytes ?? 0) / 1e6).toFixed(0)} MB`;
+      lines.push(`| | on disk | ${size('go')} | ${size('pkg')} | | ${size('bun')} | |`);
+    }
+    lines.push('');
+  }
+  return lines.join('\n');
+}
+
+function row(series: Series): string {
+  const first = series.section === 'leases' ? (series.leases ?? 0).toLocaleString('en') : series.network;
+  const cell = (name: ContenderName) => {
+    const samples = series.samples[name];
+    return samples ? figure(series, median(samples)) : '–';
+  };
+  return `| ${first} | ${series.what} | ${cell('go')} | ${cell('pkg')} | ${ratioCell(series, 'pkg')} | ${cell('bun')} | ${ratioCell(series, 'bun')} |`;
+}
+
+function ratioCell({ samples, target }: Series, name: 'pkg' | 'bun'): string {
+  if (!samples.go || !samples[name]) return '–';
+  const { ratio } = pairedRatio(samples[name], samples.go);
+  const limit = target?.[name];
+  const text = ratio < 0.1 ? ratio.toFixed(3) : ratio.toFixed(2);
+  return limit === undefined ? text : `${text} (≤ ${limit}${ratio <= limit ? '' : ' missed'})`;
+}
