@@ -12,6 +12,8 @@ import { containerMac, hostVethMac } from '../plan/addresses.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
+import { ownUndo } from '../plan/own-undo.ts';
+import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
@@ -53,7 +55,11 @@ export async function add(context: Context): Promise<Result> {
     refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
     const undo: Op[] = [];
-    rollback.push(() => kernel.undo(undo));
+    rollback.push(() => {
+      const errors = kernel.undo(ownUndo(undo, hostVethName(attachment)));
+      if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
+      return errors;
+    });
     kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
     rollback.push(() => masquerade.undo());
     masquerade.add(ips);
