@@ -141,8 +141,8 @@ const trunkEntry = (): Schema<VlanRange[]> =>
 /** A device name that the kernel takes as it is. */
 const bridgeName = () =>
   converted(text(), (value) => {
-    // net/core/dev.c, __dev_alloc_name(): a % asks for a number. devinet.c refuses the two names that net.ipv4.conf has.
-    const reserved = value.includes('%') || value === 'all' || value === 'default';
+    // net/ipv4/devinet.c, sysctl_dev_name_is_allowed(): names that net.ipv4.conf has already.
+    const reserved = value === 'all' || value === 'default';
     if (ifnameProblem(value) === undefined && !reserved) return value;
     return refuse(
       `${quote(value)} is not an interface name; expected 1 to 15 bytes without "/", ":", "%" and white space, and not ".", "..", "all" or "default"`,

@@ -98,7 +98,7 @@ function checkContainerID(id: string): void {
 const ifnameMaxBytes = 15;
 
 /**
- * What keeps a text from being an interface name, in the Go library's words, or undefined when nothing does.
+ * What keeps a text from being an interface name, or undefined when nothing does; in the Go library's words, as far as it looks.
  * net/core/dev.c, dev_valid_name(): not empty, shorter than IFNAMSIZ bytes, not `.` or `..`, no `/`, `:` or white space.
  */
 export function ifnameProblem(name: string): string | undefined {
@@ -107,6 +107,8 @@ export function ifnameProblem(name: string): string | undefined {
   if (name === '.' || name === '..') return 'interface name is . or ..';
   // NB: U+0085 is white space to Go but not to JavaScript.
   if (/[/:\s\u0085]/u.test(name)) return 'interface name contains / or : or whitespace characters';
+  // net/core/dev.c, dev_get_valid_name(): the kernel would put a number there, and nobody find the interface again.
+  if (name.includes('%')) return 'interface name contains %';
   return undefined;
 }
 
