@@ -1,0 +1,142 @@
+import type { Family } from '../ip/address.ts';
+import type { Message, Outcome } from '../netlink/message.ts';
+import { addressBytes, type Interval } from '../netlink/nft-address.ts';
+import {
+  delElements,
+  elementsIn,
+  elementsOf,
+  getElement,
+  getElements,
+  getSet,
+  newElements,
+} from '../netlink/nft-set.ts';
+import type { NftWriter } from '../netlink/nft-writer.ts';
+import { errno } from '../sys/errno.ts';
+import {
+  FAMILY,
+  intervalElements,
+  intervalsOf,
+  joinOverlapping,
+  prefixIntervals,
+  pushNetwork,
+} from './firewall-masquerade.ts';
+import { setName, TABLE } from './firewall-names.ts';
+import type { Answer, Dump, Step, Transaction } from './firewall-transaction.ts';
+
+/** One address to be masqueraded. */
+export interface Pod {
+  address: string;
+  comment: string;
+  op: number; // index of the operation
+}
+
+/**
+ * - missing: to be created
+ * - foreign: left by a pod that is gone, to be replaced
+ * - ours: nothing to do
+ */
+type EntryState = 'missing' | 'foreign' | 'ours';
+
+interface Entry extends Pod {
+  key: Uint8Array;
+  state: EntryState;
+}
+
+/**
+ * Masquerades addresses of one network and family. Looks first: a transaction that the kernel refuses costs about 10 ms (it waits for readers of
+ * the rule set, synchronize_rcu), a look 0.1 ms. What another process changes between the look and the transaction shows as a refusal,
+ * and is looked at again.
+ */
+export class MasqAdd implements Step {
+  readonly #network: string;
+  readonly #family: Family;
+  readonly #pods: string;
+  readonly #local: string;
+  readonly #entries: Entry[] = [];
+  readonly #prefixes: string[] = [];
+  #exists = false; // the network's sets and rule
+  #present: Interval[] = []; // local prefixes that are there
+
+  constructor(network: string, family: Family) {
+    this.#network = network;
+    this.#family = family;
+    this.#pods = setName('pods', family, network);
+    this.#local = setName('local', family, network);
+  }
+
+  add(pod: Pod, local: readonly string[]): void {
+    this.#entries.push({ ...pod, key: addressBytes(pod.address), state: 'missing' });
+    for (const prefix of local) if (!this.#prefixes.includes(prefix)) this.#prefixes.push(prefix);
+  }
+
+  /** Marks the operations that made a difference. */
+  mark(changed: boolean[]): void {
+    for (const { op, state } of this.#entries) changed[op] = state !== 'ours';
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return [
+      getSet(writer, FAMILY, TABLE, this.#pods),
+      ...this.#entries.map(({ key }) => getElement(writer, FAMILY, TABLE, this.#pods, key)),
+    ];
+  }
+
+  hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
+    this.#exists = set?.errno === 0;
+    for (const [i, entry] of this.#entries.entries()) {
+      const reply = elements[i]?.replies[0];
+      const [element] = reply ? elementsOf(reply.body) : [];
+      entry.state = !element ? 'missing' : element.comment === entry.comment ? 'ours' : 'foreign';
+    }
+    this.#present = this.#exists
+      ? intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.#local))))
+      : [];
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.keep(FAMILY);
+    let ids: { pods: number; local: number } | undefined;
+    if (!this.#exists) {
+      ids = pushNetwork(tx, this, this.#network, this.#family);
+      tx.guard();
+    }
+    for (const { key, comment, state } of this.#entries) {
+      if (state === 'ours') continue;
+      if (state === 'foreign') {
+        tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.#pods, [{ key }]));
+        tx.guard();
+      }
+      const options = { exclusive: true, ...(ids ? { id: ids.pods } : {}) };
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, this.#pods, [{ key, comment }], options));
+    }
+    this.#writePrefixes(tx, ids ? { id: ids.local } : {});
+  }
+
+  /** Adds the prefixes that are not there. The kernel refuses one that overlaps another (EEXIST): then all are written anew, joined. */
+  #writePrefixes(tx: Transaction, options: { id?: number }): void {
+    const { writer } = tx;
+    const wanted = joinOverlapping([...this.#present, ...prefixIntervals(this.#prefixes)]);
+    const missing = wanted.filter((one) => !this.#present.some((other) => isSame(one, other)));
+    if (missing.length === 0) return;
+    const isOverlap = wanted.length - missing.length < this.#present.length;
+    if (isOverlap) {
+      tx.push(this, 'prefixes', delElements(writer, FAMILY, TABLE, this.#local));
+      tx.guard();
+    }
+    const elements = intervalElements(isOverlap ? wanted : missing);
+    tx.push(this, 'prefixes', newElements(writer, FAMILY, TABLE, this.#local, elements, options));
+  }
+
+  /** The network, the address or a prefix came or went after the look. */
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ what, outcome }) => {
+      if (outcome.errno === errno.EEXIST) return what === 'pods' || what === 'element' || what === 'prefixes';
+      return outcome.errno === errno.ENOENT && this.#exists;
+    });
+  }
+}
+
+const isSame = (a: Interval, b: Interval): boolean =>
+  Buffer.compare(a.first, b.first) === 0 &&
+  (a.end === undefined ? b.end === undefined : b.end !== undefined && Buffer.compare(a.end, b.end) === 0);

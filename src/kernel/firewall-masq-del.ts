@@ -1,0 +1,88 @@
+import type { Family } from '../ip/address.ts';
+import type { Message, Outcome } from '../netlink/message.ts';
+import { addressBytes } from '../netlink/nft-address.ts';
+import { delRule, getRules, type Rule, ruleOf } from '../netlink/nft-rule.ts';
+import { delElements, delSet, elementsOf, getElement, getElements } from '../netlink/nft-set.ts';
+import { delTable } from '../netlink/nft-table.ts';
+import type { NftWriter } from '../netlink/nft-writer.ts';
+import { errno } from '../sys/errno.ts';
+import type { Pod } from './firewall-masq-add.ts';
+import { CHAIN, FAMILY } from './firewall-masquerade.ts';
+import { setName, TABLE } from './firewall-names.ts';
+import type { Answer, Dump, Step, Transaction } from './firewall-transaction.ts';
+
+interface Entry extends Pod {
+  key: Uint8Array;
+  ours: boolean; // it is there, with our comment
+  changed: boolean;
+}
+
+/**
+ * Stops masquerading addresses of one network and family: those only whose comment is this attachment's, because an address may have been given
+ * to another pod since. What was read stays true while it is acted upon, because the transaction names the generation that was read; so the
+ * network's sets and rule can go with the last pod, and a pod that comes at the same moment makes them anew.
+ */
+export class MasqDel implements Step {
+  readonly #pods: string;
+  readonly #local: string;
+  readonly #entries: Entry[] = [];
+  #isLast = false; // no pod is left
+  #rules: Rule[] = []; // of all networks; read only for the last pod
+
+  constructor(network: string, family: Family) {
+    this.#pods = setName('pods', family, network);
+    this.#local = setName('local', family, network);
+  }
+
+  add(pod: Pod): void {
+    this.#entries.push({ ...pod, key: addressBytes(pod.address), ours: false, changed: false });
+  }
+
+  mark(changed: boolean[]): void {
+    for (const entry of this.#entries) changed[entry.op] = entry.ours;
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return this.#entries.map(({ key }) => getElement(writer, FAMILY, TABLE, this.#pods, key));
+  }
+
+  hear(outcomes: readonly Outcome[], dump: Dump): void {
+    this.#isLast = false;
+    for (const [i, entry] of this.#entries.entries()) {
+      const reply = outcomes[i]?.replies[0];
+      const [element] = reply ? elementsOf(reply.body) : [];
+      entry.ours = element?.comment === entry.comment;
+    }
+    const ours = this.#entries.filter((entry) => entry.ours);
+    if (ours.length === 0) return;
+    for (const { body } of dump((writer) => getElements(writer, FAMILY, TABLE, this.#pods))) {
+      for (const { key } of elementsOf(body)) {
+        if (!ours.some((entry) => Buffer.compare(entry.key, key) === 0)) return; // another pod
+      }
+    }
+    this.#isLast = true;
+    this.#rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.guard();
+    if (this.#isLast) {
+      const rules = this.#rules.filter(({ sets }) => sets.includes(this.#pods));
+      for (const { handle } of rules) tx.push(this, 'rule', delRule(writer, FAMILY, TABLE, CHAIN, handle));
+      tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#pods));
+      tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#local));
+      // With the last network's rule goes the table.
+      if (tx.without(FAMILY, rules.length) === this.#rules.length)
+        tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      return;
+    }
+    const keys = this.#entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));
+    if (keys.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.#pods, keys));
+  }
+
+  /** What is gone already is looked at again, and then is not deleted. */
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ outcome }) => outcome.errno === errno.ENOENT || outcome.errno === errno.EBUSY);
+  }
+}

@@ -1,0 +1,142 @@
+import type { Family } from '../ip/address.ts';
+import { type Interval, prefixInterval } from '../netlink/nft-address.ts';
+import { newChain } from '../netlink/nft-chain.ts';
+import {
+  BASE,
+  CMP,
+  cmp,
+  counter,
+  lookup,
+  META,
+  mask,
+  masquerade,
+  meta,
+  payload,
+  REG,
+} from '../netlink/nft-expression.ts';
+import { newRule } from '../netlink/nft-rule.ts';
+import { type Element, KEY, newSet } from '../netlink/nft-set.ts';
+import { newTable } from '../netlink/nft-table.ts';
+import { NFPROTO } from '../netlink/nft-types.ts';
+import type { NftWriter } from '../netlink/nft-writer.ts';
+import { ruleComment, setName, TABLE, TABLE_COMMENT } from './firewall-names.ts';
+import type { Step, Transaction } from './firewall-transaction.ts';
+
+export const CHAIN = 'postrouting';
+export const FAMILY = NFPROTO.INET;
+
+/** NF_INET_POST_ROUTING (linux/netfilter.h), NF_IP_PRI_NAT_SRC (linux/netfilter_ipv4.h; the same number for IPv6). */
+const hook = { type: 'nat', number: 4, priority: 100 } as const;
+
+/** Where addresses are in the headers (RFC 791, RFC 8200), and what multicast looks like (RFC 5771, RFC 4291). */
+const header = {
+  4: { nfproto: NFPROTO.IPV4, key: KEY.IPV4_ADDR, source: 12, destination: 16 },
+  6: { nfproto: NFPROTO.IPV6, key: KEY.IPV6_ADDR, source: 8, destination: 24 },
+} as const;
+
+/**
+ * Pushes what masquerades a network's pods, once for all of them:
+ *
+ *     set pods4.<network>  { type ipv4_addr; counter; }
+ *     set local4.<network> { type ipv4_addr; flags interval; }
+ *     ip saddr @pods4.<network> ip daddr != @local4.<network> ip daddr != 224.0.0.0/4 counter masquerade comment "network <network>"
+ *
+ * The set of pods must not exist (EEXIST): whoever makes it makes the rule, so there is exactly one, whoever else tries at the same time.
+ * Gives the sets' numbers in the transaction.
+ */
+export function pushNetwork(
+  tx: Transaction,
+  step: Step,
+  network: string,
+  family: Family,
+): { pods: number; local: number } {
+  const { writer } = tx;
+  if (tx.first(`inet ${TABLE}`)) {
+    tx.push(step, 'table', newTable(writer, FAMILY, TABLE, TABLE_COMMENT));
+    tx.push(step, 'chain', newChain(writer, FAMILY, TABLE, CHAIN, hook));
+  }
+  const { key } = header[family];
+  const ids = { pods: tx.nextSetId(), local: tx.nextSetId() };
+  const pods = { name: setName('pods', family, network), key, counter: true } as const;
+  const local = { name: setName('local', family, network), key, interval: true } as const;
+  tx.push(step, 'pods', newSet(writer, FAMILY, TABLE, pods, ids.pods, true));
+  tx.push(step, 'local', newSet(writer, FAMILY, TABLE, local, ids.local, false));
+  const rule = () => writeRule(writer, family, pods.name, ids.pods, local.name, ids.local);
+  tx.push(step, 'rule', newRule(writer, FAMILY, TABLE, CHAIN, ruleComment(network), rule));
+  return ids;
+}
+
+function writeRule(
+  writer: NftWriter,
+  family: Family,
+  pods: string,
+  podsId: number,
+  local: string,
+  localId: number,
+): void {
+  const { nfproto, source, destination, key } = header[family];
+  meta(writer, META.NFPROTO);
+  cmp(writer, CMP.EQ, Uint8Array.of(nfproto));
+  payload(writer, REG.ONE, BASE.NETWORK, source, key.length);
+  lookup(writer, pods, podsId, true);
+  payload(writer, REG.ONE, BASE.NETWORK, destination, key.length);
+  lookup(writer, local, localId, false);
+  if (family === 4) {
+    payload(writer, REG.ONE, BASE.NETWORK, destination, 4);
+    mask(writer, Uint8Array.of(0xf0, 0, 0, 0));
+    cmp(writer, CMP.NEQ, Uint8Array.of(224, 0, 0, 0));
+  } else {
+    payload(writer, REG.ONE, BASE.NETWORK, destination, 1);
+    cmp(writer, CMP.NEQ, Uint8Array.of(0xff));
+  }
+  counter(writer);
+  masquerade(writer);
+}
+
+/** The ends of intervals as elements. */
+export function intervalElements(intervals: readonly Interval[]): Element[] {
+  const elements: Element[] = [];
+  for (const { first, end } of intervals) {
+    elements.push({ key: first });
+    if (end) elements.push({ key: end, end: true });
+  }
+  return elements;
+}
+
+/** The intervals that a set's elements bound, in order. */
+export function intervalsOf(elements: readonly Element[]): Interval[] {
+  // At one address, the end of an interval comes before the beginning of the next.
+  const sorted = [...elements].sort((a, b) => Buffer.compare(a.key, b.key) || Number(b.end ?? 0) - Number(a.end ?? 0));
+  const intervals: Interval[] = [];
+  let open: Interval | undefined;
+  for (const { key, end } of sorted) {
+    if (!end) {
+      open = { first: key };
+      intervals.push(open);
+    } else if (open) {
+      open.end = key;
+      open = undefined;
+    }
+  }
+  return intervals;
+}
+
+/** The intervals with those that overlap joined: 10.1.0.0/24 and 10.1.0.0/16 are 10.1.0.0/16. Neighbours stay apart. */
+export function joinOverlapping(intervals: readonly Interval[]): Interval[] {
+  const sorted = [...intervals].sort((a, b) => Buffer.compare(a.first, b.first));
+  const joined: Interval[] = [];
+  for (const { first, end } of sorted) {
+    const last = joined.at(-1);
+    if (last && (!last.end || Buffer.compare(first, last.end) < 0)) {
+      if (last.end && (!end || Buffer.compare(end, last.end) > 0)) {
+        if (end) last.end = end;
+        else delete last.end;
+      }
+    } else joined.push({ first, ...(end ? { end } : {}) });
+  }
+  return joined;
+}
+
+/** The intervals of prefixes in canonical form. */
+export const prefixIntervals = (prefixes: readonly string[]): Interval[] =>
+  joinOverlapping(prefixes.map(prefixInterval));

@@ -1,0 +1,226 @@
+import type { Message, Outcome } from '../netlink/message.ts';
+import { newChain } from '../netlink/nft-chain.ts';
+import { BASE, counter, drop, lookup, META, meta, payload, REG } from '../netlink/nft-expression.ts';
+import { newRule } from '../netlink/nft-rule.ts';
+import {
+  delElements,
+  type Element,
+  elementsIn,
+  getElement,
+  getElements,
+  getSet,
+  KEY,
+  newElements,
+  newSet,
+} from '../netlink/nft-set.ts';
+import { delTable, newTable } from '../netlink/nft-table.ts';
+import { NFPROTO } from '../netlink/nft-types.ts';
+import type { NftWriter } from '../netlink/nft-writer.ts';
+import { errno } from '../sys/errno.ts';
+import { TABLE, TABLE_COMMENT } from './firewall-names.ts';
+import type { Answer, Dump, Step, Transaction } from './firewall-transaction.ts';
+
+export const FAMILY = NFPROTO.BRIDGE;
+const CHAIN = 'prerouting';
+/** NF_BR_PRE_ROUTING and NF_BR_PRI_NAT_DST_BRIDGED, linux/netfilter_bridge.h: where a frame enters a bridge, before anything else. */
+const hook = { type: 'filter', number: 0, priority: -300 } as const;
+
+/** Interfaces whose frames are checked. */
+const CHECKED = 'checked';
+/** Source addresses that may come in through them. */
+const ALLOWED = 'allowed';
+
+/** An interface that is checked, and the one source address that it lets through. */
+export interface Checked {
+  dev: string;
+  mac: string;
+  comment: string;
+}
+
+/** IFNAMSIZ bytes (linux/if.h). */
+const devKey = (dev: string): Buffer => Buffer.alloc(16, 0).fill(dev, 0, Buffer.byteLength(dev));
+
+/** `iifname . ether saddr`: each part in whole 32-bit words. */
+function pairKey(dev: string, mac: string): Buffer {
+  const key = Buffer.alloc(24);
+  key.write(dev, 0);
+  for (let i = 0; i < 6; i++) key[16 + i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16);
+  return key;
+}
+
+const devOf = (key: Uint8Array): string => Buffer.from(key.subarray(0, 16)).toString('utf8').replace(/\0.*$/s, '');
+
+const macOf = (key: Uint8Array): string =>
+  Buffer.from(key.subarray(16, 22))
+    .toString('hex')
+    .replace(/..(?=.)/g, '$&:');
+
+const isOf = (key: Uint8Array, dev: Buffer): boolean => dev.equals(key.subarray(0, 16));
+
+/** What is checked, from the elements of `allowed`. */
+export function readChecked(dump: Dump): Checked[] {
+  const replies = dump((writer) => getElements(writer, FAMILY, TABLE, ALLOWED));
+  return elementsIn(replies).map(({ key, comment = '' }) => ({ dev: devOf(key), mac: macOf(key), comment }));
+}
+
+/**
+ * Pushes the table that checks, once for all interfaces:
+ *
+ *     set checked { type ifname; }
+ *     set allowed { type ifname . ether_addr; }
+ *     iifname @checked iifname . ether saddr != @allowed counter drop
+ *
+ * `checked` must not exist (EEXIST): whoever makes it makes the rule.
+ */
+function pushTable(tx: Transaction, step: Step): void {
+  const { writer } = tx;
+  tx.push(step, 'table', newTable(writer, FAMILY, TABLE, TABLE_COMMENT));
+  tx.push(step, 'chain', newChain(writer, FAMILY, TABLE, CHAIN, hook));
+  const ids = { checked: tx.nextSetId(), allowed: tx.nextSetId() };
+  tx.push(step, 'sets', newSet(writer, FAMILY, TABLE, { name: CHECKED, key: KEY.IFNAME }, ids.checked, true));
+  tx.push(
+    step,
+    'set',
+    newSet(writer, FAMILY, TABLE, { name: ALLOWED, key: KEY.IFNAME_ETHER_ADDR }, ids.allowed, false),
+  );
+  const rule = () => {
+    meta(writer, META.IIFNAME);
+    lookup(writer, CHECKED, ids.checked, true);
+    meta(writer, META.IIFNAME);
+    payload(writer, REG.TWO, BASE.LINK, 6, 6); // the source address of an Ethernet header
+    lookup(writer, ALLOWED, ids.allowed, false);
+    counter(writer);
+    drop(writer);
+  };
+  tx.push(step, 'rule', newRule(writer, FAMILY, TABLE, CHAIN, "not the container's source address", rule));
+}
+
+interface AddEntry extends Checked {
+  op: number;
+  isOurs: boolean; // nothing to do
+  isChecked: boolean; // by somebody before us
+  stale: Element[]; // source addresses that somebody before us let in
+}
+
+/** Lets frames in through interfaces only with the container's source address. Looks first, as MasqAdd does. */
+export class SpoofCheckAdd implements Step {
+  readonly #entries: AddEntry[] = [];
+  #exists = false;
+
+  add(checked: Checked, op: number): void {
+    this.#entries.push({ ...checked, op, isOurs: false, isChecked: false, stale: [] });
+  }
+
+  mark(changed: boolean[]): void {
+    for (const { op, isOurs } of this.#entries) changed[op] = !isOurs;
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return [
+      getSet(writer, FAMILY, TABLE, CHECKED),
+      ...this.#entries.map(({ dev }) => getElement(writer, FAMILY, TABLE, CHECKED, devKey(dev))),
+    ];
+  }
+
+  hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
+    this.#exists = set?.errno === 0;
+    for (const [i, entry] of this.#entries.entries()) {
+      entry.isChecked = elements[i]?.errno === 0;
+      entry.stale = [];
+      if (!entry.isChecked) continue; // what nobody checks, nobody allows
+      const dev = devKey(entry.dev);
+      entry.stale = elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, ALLOWED))).filter(({ key }) =>
+        isOf(key, dev),
+      );
+      const [only, ...others] = entry.stale;
+      entry.isOurs =
+        others.length === 0 && only !== undefined && macOf(only.key) === entry.mac && only.comment === entry.comment;
+    }
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.keep(FAMILY);
+    if (!this.#exists) {
+      pushTable(tx, this);
+      tx.guard();
+    }
+    for (const { dev, mac, comment, isOurs, isChecked, stale } of this.#entries) {
+      if (isOurs) continue;
+      const checked = { key: devKey(dev), comment };
+      const allowed = { key: pairKey(dev, mac), comment };
+      if (isChecked) {
+        tx.push(this, 'element', delElements(writer, FAMILY, TABLE, CHECKED, [{ key: checked.key }]));
+        const old = stale.map(({ key }) => ({ key }));
+        if (old.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, ALLOWED, old));
+        tx.guard();
+      }
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, CHECKED, [checked], { exclusive: true }));
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, ALLOWED, [allowed]));
+    }
+  }
+
+  /** The table or the interface came or went after the look. */
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ what, outcome }) => {
+      if (outcome.errno === errno.EEXIST) return what === 'sets' || what === 'element';
+      return outcome.errno === errno.ENOENT && this.#exists;
+    });
+  }
+}
+
+interface DelEntry {
+  dev: Buffer;
+  op: number;
+  allowed: Element[];
+  checked: boolean;
+}
+
+/** Stops checking interfaces. With the last one goes the table; see MasqDel for why nobody is hurt by that. */
+export class SpoofCheckDel implements Step {
+  readonly #entries: DelEntry[] = [];
+  #isLast = false;
+
+  add(dev: string, op: number): void {
+    this.#entries.push({ dev: devKey(dev), op, allowed: [], checked: false });
+  }
+
+  mark(changed: boolean[]): void {
+    for (const { op, allowed, checked } of this.#entries) changed[op] = checked || allowed.length > 0;
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return this.#entries.map(({ dev }) => getElement(writer, FAMILY, TABLE, CHECKED, dev));
+  }
+
+  hear(outcomes: readonly Outcome[], dump: Dump): void {
+    this.#isLast = false;
+    const read = (set: string) => elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, set)));
+    const isOurs = ({ key }: Element) => this.#entries.some(({ dev }) => isOf(key, dev));
+    const allowed = read(ALLOWED);
+    for (const [i, entry] of this.#entries.entries()) {
+      entry.checked = outcomes[i]?.errno === 0;
+      entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
+    }
+    const isAny = this.#entries.some(({ checked, allowed: own }) => checked || own.length > 0);
+    this.#isLast = isAny && allowed.every(isOurs) && read(CHECKED).every(isOurs);
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.guard();
+    if (this.#isLast && tx.without(FAMILY, 1) === 1) {
+      tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      return;
+    }
+    for (const { dev, allowed, checked } of this.#entries) {
+      if (checked) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, CHECKED, [{ key: dev }]));
+      const keys = allowed.map(({ key }) => ({ key }));
+      if (keys.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, ALLOWED, keys));
+    }
+  }
+
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ outcome }) => outcome.errno === errno.ENOENT || outcome.errno === errno.EBUSY);
+  }
+}

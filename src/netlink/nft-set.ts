@@ -1,0 +1,182 @@
+import { type Message, NLM_F, type Reply } from './message.ts';
+import { commentData, commentOf } from './nft-comment.ts';
+import { attribute, attributes, NFGEN_LENGTH } from './nft-reader.ts';
+import {
+  ELEM_INTERVAL_END,
+  NFT_MSG,
+  NFTA_DATA,
+  NFTA_EXPR,
+  NFTA_SET,
+  NFTA_SET_ELEM,
+  NFTA_SET_ELEM_LIST,
+  SET_INTERVAL,
+} from './nft-types.ts';
+import type { NftWriter } from './nft-writer.ts';
+
+/**
+ * Types of keys, which nft prints by. The kernel does not look at them. `byteOrder` (nft's own, in the set's userdata):
+ * 0 none, 1 the machine's, 2 the network's. A concatenation's number has its parts' six bits each, the last in the lowest bits.
+ */
+export const KEY = {
+  IPV4_ADDR: { type: 7, length: 4, byteOrder: 2 },
+  IPV6_ADDR: { type: 8, length: 16, byteOrder: 2 },
+  IFNAME: { type: 41, length: 16, byteOrder: 1 },
+  IFNAME_ETHER_ADDR: { type: (41 << 6) | 9, length: 24, byteOrder: 0 },
+} as const;
+
+export interface SetSpec {
+  name: string;
+  key: (typeof KEY)[keyof typeof KEY];
+  interval?: true;
+  counter?: true; // each element counts packets and bytes: Linux 5.7, ignored before
+}
+
+/** One key of a set; of an interval set, one end of an interval. */
+export interface Element {
+  key: Uint8Array;
+  end?: true; // the first key that is not in the interval any more
+  comment?: string;
+}
+
+/** `add set`; with `exclusive`, EEXIST when there is one. `id` is for references to it in the same transaction. */
+export function newSet(
+  writer: NftWriter,
+  family: number,
+  table: string,
+  { name, key, interval, counter }: SetSpec,
+  id: number,
+  exclusive: boolean,
+): Message {
+  writer.begin(family);
+  writer.text(NFTA_SET.TABLE, table);
+  writer.text(NFTA_SET.NAME, name);
+  writer.u32(NFTA_SET.FLAGS, interval ? SET_INTERVAL : 0);
+  writer.u32(NFTA_SET.KEY_TYPE, key.type);
+  writer.u32(NFTA_SET.KEY_LEN, key.length);
+  writer.u32(NFTA_SET.ID, id);
+  // NFTNL_UDATA_SET_KEYBYTEORDER: type, length, and a number in the machine's order — libnftnl/udata.h
+  writer.bytes(NFTA_SET.USERDATA, Uint8Array.of(0, 4, key.byteOrder, 0, 0, 0));
+  if (counter) {
+    const nest = writer.open(NFTA_SET.EXPR);
+    writer.text(NFTA_EXPR.NAME, 'counter');
+    writer.close(writer.open(NFTA_EXPR.DATA));
+    writer.close(nest);
+  }
+  return { type: NFT_MSG.NEWSET, flags: NLM_F.CREATE | (exclusive ? NLM_F.EXCL : 0), body: writer.end() };
+}
+
+/** `delete set`; EBUSY while a rule refers to it. */
+export function delSet(writer: NftWriter, family: number, table: string, name: string): Message {
+  writer.begin(family);
+  writer.text(NFTA_SET.TABLE, table);
+  writer.text(NFTA_SET.NAME, name);
+  return { type: NFT_MSG.DELSET, flags: 0, body: writer.end() };
+}
+
+/**
+ * `add element` (`create element` when exclusive: EEXIST when the key is there). Without `exclusive`, a key that is there keeps its comment,
+ * and EEXIST means that an interval overlaps another.
+ */
+export const newElements = (
+  writer: NftWriter,
+  family: number,
+  table: string,
+  set: string,
+  elements: readonly Element[],
+  { exclusive = false, id }: { exclusive?: boolean; id?: number } = {},
+): Message => ({
+  type: NFT_MSG.NEWSETELEM,
+  flags: NLM_F.CREATE | (exclusive ? NLM_F.EXCL : 0),
+  body: elementsBody(writer, family, table, set, elements, id),
+});
+
+/** `delete element`; without elements, `flush set`. */
+export const delElements = (
+  writer: NftWriter,
+  family: number,
+  table: string,
+  set: string,
+  elements: readonly Element[] = [],
+): Message => ({
+  type: NFT_MSG.DELSETELEM,
+  flags: 0,
+  body: elementsBody(writer, family, table, set, elements),
+});
+
+/** `get element`: ENOENT when there is no such key, set or table. */
+export const getElement = (
+  writer: NftWriter,
+  family: number,
+  table: string,
+  set: string,
+  key: Uint8Array,
+): Message => ({
+  type: NFT_MSG.GETSETELEM,
+  flags: 0,
+  body: elementsBody(writer, family, table, set, [{ key }]),
+  get: true,
+});
+
+/** Asks for all elements; for NetlinkSocket.dump. */
+export const getElements = (writer: NftWriter, family: number, table: string, set: string): Message => ({
+  type: NFT_MSG.GETSETELEM,
+  flags: 0,
+  body: elementsBody(writer, family, table, set, []),
+});
+
+/** Asks for one set: ENOENT when there is no such set or table. */
+export function getSet(writer: NftWriter, family: number, table: string, name: string): Message {
+  writer.begin(family);
+  writer.text(NFTA_SET.TABLE, table);
+  writer.text(NFTA_SET.NAME, name);
+  return { type: NFT_MSG.GETSET, flags: 0, body: writer.end(), get: true };
+}
+
+function elementsBody(
+  writer: NftWriter,
+  family: number,
+  table: string,
+  set: string,
+  elements: readonly Element[],
+  id?: number,
+): Buffer {
+  writer.begin(family);
+  writer.text(NFTA_SET_ELEM_LIST.TABLE, table);
+  writer.text(NFTA_SET_ELEM_LIST.SET, set);
+  if (id !== undefined) writer.u32(NFTA_SET_ELEM_LIST.SET_ID, id);
+  if (elements.length > 0) {
+    const list = writer.open(NFTA_SET_ELEM_LIST.ELEMENTS);
+    for (let i = 0; i < elements.length; i++) writeElement(writer, i + 1, elements[i] as Element);
+    writer.close(list);
+  }
+  return writer.end();
+}
+
+function writeElement(writer: NftWriter, number: number, { key, end, comment }: Element): void {
+  const nest = writer.open(number);
+  if (end) writer.u32(NFTA_SET_ELEM.FLAGS, ELEM_INTERVAL_END);
+  const data = writer.open(NFTA_SET_ELEM.KEY);
+  writer.bytes(NFTA_DATA.VALUE, key);
+  writer.close(data);
+  if (comment !== undefined) writer.bytes(NFTA_SET_ELEM.USERDATA, commentData(comment));
+  writer.close(nest);
+}
+
+/** The elements in a reply. A generator: many a reader has seen enough after the first. */
+export function* elementsOf(body: Buffer): Generator<Element> {
+  const list = attribute(body.subarray(NFGEN_LENGTH), NFTA_SET_ELEM_LIST.ELEMENTS);
+  if (!list) return;
+  for (const { value } of attributes(list)) {
+    const element: Element = { key: Buffer.alloc(0) };
+    for (const part of attributes(value)) {
+      if (part.type === NFTA_SET_ELEM.KEY) element.key = attribute(part.value, NFTA_DATA.VALUE) ?? element.key;
+      else if (part.type === NFTA_SET_ELEM.USERDATA) element.comment = commentOf(part.value);
+      else if (part.type === NFTA_SET_ELEM.FLAGS && part.value.readUInt32BE(0) & ELEM_INTERVAL_END) element.end = true;
+    }
+    yield element;
+  }
+}
+
+/** The elements of a dump. */
+export const elementsIn = (replies: readonly Reply[]): Element[] =>
+  replies.flatMap(({ body }) => [...elementsOf(body)]);
