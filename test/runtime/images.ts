@@ -59,7 +59,7 @@ function image(dir: string, name: string, command: string[]) {
   const config = {
     architecture: { x64: 'amd64' }[process.arch as string] ?? process.arch,
     os: 'linux',
-    config: { Env: ['PATH=/bin'], Entrypoint: command },
+    config: { Env: ['PATH=/bin'], Cmd: command },
     rootfs: { type: 'layers', diff_ids: [`sha256:${diffId}`] },
     history: [{ created_by: 'test/runtime/images.ts' }],
   };
