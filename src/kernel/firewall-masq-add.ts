@@ -1,15 +1,7 @@
 import type { Family } from '../ip/address.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { addressBytes, type Interval } from '../netlink/nft-address.ts';
-import {
-  delElements,
-  elementsIn,
-  elementsOf,
-  getElement,
-  getElements,
-  getSet,
-  newElements,
-} from '../netlink/nft-set.ts';
+import { delElements, elementsIn, getElement, getElements, getSet, newElements } from '../netlink/nft-set.ts';
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
 import {
@@ -84,8 +76,7 @@ export class MasqAdd implements Step {
   hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
     this.#exists = set?.errno === 0;
     for (const [i, entry] of this.#entries.entries()) {
-      const reply = elements[i]?.replies[0];
-      const [element] = reply ? elementsOf(reply.body) : [];
+      const [element] = elementsIn(elements[i]?.replies ?? []);
       entry.state = !element ? 'missing' : element.comment === entry.comment ? 'ours' : 'foreign';
     }
     this.#present = this.#exists

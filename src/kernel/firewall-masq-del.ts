@@ -2,7 +2,7 @@ import type { Family } from '../ip/address.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { addressBytes } from '../netlink/nft-address.ts';
 import { delRule, getRules, type Rule, ruleOf } from '../netlink/nft-rule.ts';
-import { delElements, delSet, elementsOf, getElement, getElements } from '../netlink/nft-set.ts';
+import { delElements, delSet, elementsIn, getElement, getElements } from '../netlink/nft-set.ts';
 import { delTable } from '../netlink/nft-table.ts';
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
@@ -14,7 +14,6 @@ import type { Answer, Dump, Step, Transaction } from './firewall-transaction.ts'
 interface Entry extends Pod {
   key: Uint8Array;
   ours: boolean; // it is there, with our comment
-  changed: boolean;
 }
 
 /**
@@ -35,7 +34,7 @@ export class MasqDel implements Step {
   }
 
   add(pod: Pod): void {
-    this.#entries.push({ ...pod, key: addressBytes(pod.address), ours: false, changed: false });
+    this.#entries.push({ ...pod, key: addressBytes(pod.address), ours: false });
   }
 
   mark(changed: boolean[]): void {
@@ -49,17 +48,13 @@ export class MasqDel implements Step {
   hear(outcomes: readonly Outcome[], dump: Dump): void {
     this.#isLast = false;
     for (const [i, entry] of this.#entries.entries()) {
-      const reply = outcomes[i]?.replies[0];
-      const [element] = reply ? elementsOf(reply.body) : [];
+      const [element] = elementsIn(outcomes[i]?.replies ?? []);
       entry.ours = element?.comment === entry.comment;
     }
-    const ours = this.#entries.filter((entry) => entry.ours);
-    if (ours.length === 0) return;
-    for (const { body } of dump((writer) => getElements(writer, FAMILY, TABLE, this.#pods))) {
-      for (const { key } of elementsOf(body)) {
-        if (!ours.some((entry) => Buffer.compare(entry.key, key) === 0)) return; // another pod
-      }
-    }
+    const ours = this.#entries.filter((entry) => entry.ours).length;
+    if (ours === 0) return;
+    const pods = dump((writer) => getElements(writer, FAMILY, TABLE, this.#pods));
+    if (elementsIn(pods, ours + 1).length > ours) return;
     this.#isLast = true;
     this.#rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
   }

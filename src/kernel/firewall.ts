@@ -4,7 +4,7 @@ import { formatIp, ipFromBytes } from '../ip/address.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import type { Message, Outcome, Reply } from '../netlink/message.ts';
 import { addressBytes, familyOf } from '../netlink/nft-address.ts';
-import { elementsIn, elementsOf, getElement, getElements } from '../netlink/nft-set.ts';
+import { elementsIn, getElement, getElements } from '../netlink/nft-set.ts';
 import { NftWriter } from '../netlink/nft-writer.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import { show } from '../plan/op.ts';
@@ -51,8 +51,7 @@ class NftFirewall implements Firewall {
       waitingFor: `nft get element inet ${TABLE} ${set} { ${address} }`,
     }) as [Outcome];
     if (outcome.errno !== 0 && outcome.errno !== errno.ENOENT) throw readError(`masquerade of ${address}`, outcome);
-    const [reply] = outcome.replies;
-    const [element] = reply ? elementsOf(reply.body) : [];
+    const [element] = elementsIn(outcome.replies);
     return element ? [{ network, address, comment: element.comment ?? '' }] : [];
   }
 

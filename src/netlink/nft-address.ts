@@ -5,13 +5,25 @@ import type { Family } from '../ip/address.ts';
  * ip/address.ts is what refuses others.
  */
 export function addressBytes(text: string): Uint8Array {
-  if (!text.includes(':')) return Uint8Array.from(text.split('.'), Number);
+  if (!text.includes(':')) return quadBytes(text);
   const bytes = new Uint8Array(16);
   const [head = '', tail = ''] = text.split('::');
   const left = groupBytes(head);
   const right = groupBytes(tail);
   bytes.set(left);
   bytes.set(right, 16 - right.length);
+  return bytes;
+}
+
+function quadBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(4);
+  let at = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0)
+      at++; // '.' is 46
+    else bytes[at] = (bytes[at] as number) * 10 + digit;
+  }
   return bytes;
 }
 

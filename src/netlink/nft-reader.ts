@@ -1,21 +1,28 @@
 /** One netlink attribute; `value` is a view. */
 export interface Attribute {
-  type: number; // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+  type: number;
   value: Buffer;
 }
 
 /** Length of struct nfgenmsg, linux/netfilter/nfnetlink.h. */
 export const NFGEN_LENGTH = 4;
 
-/** The attributes in a stretch of bytes, in order. What is left over after the last whole one is ignored, as the kernel does. */
+/** The type of the attribute at a position, without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+export const attributeType = (bytes: Uint8Array, at: number): number =>
+  (bytes[at + 2] as number) | (((bytes[at + 3] as number) & 0x3f) << 8);
+
+/** Where the attribute at a position ends, without padding. Never before its own header, nor after the bytes. */
+export const attributeEnd = (bytes: Uint8Array, at: number): number =>
+  Math.min(bytes.length, at + Math.max(4, (bytes[at] as number) | ((bytes[at + 1] as number) << 8)));
+
+/** Where the next attribute begins: NLA_ALIGN(len): (len + 3) & ~3 — linux/netlink.h */
+export const nextAttribute = (bytes: Uint8Array, at: number): number => at + ((attributeEnd(bytes, at) - at + 3) & ~3);
+
+/** The attributes in a stretch of bytes, in order. */
 export function attributes(bytes: Buffer): Attribute[] {
   const found: Attribute[] = [];
-  let at = 0;
-  while (at + 4 <= bytes.length) {
-    const length = bytes.readUInt16LE(at);
-    if (length < 4 || at + length > bytes.length) break;
-    found.push({ type: bytes.readUInt16LE(at + 2) & 0x3fff, value: bytes.subarray(at + 4, at + length) });
-    at += (length + 3) & ~3; // NLA_ALIGN, linux/netlink.h
+  for (let at = 0; at + 4 <= bytes.length; at = nextAttribute(bytes, at)) {
+    found.push({ type: attributeType(bytes, at), value: bytes.subarray(at + 4, attributeEnd(bytes, at)) });
   }
   return found;
 }

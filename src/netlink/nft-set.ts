@@ -1,6 +1,6 @@
 import { type Message, NLM_F, type Reply } from './message.ts';
 import { commentData, commentOf } from './nft-comment.ts';
-import { attribute, attributes, NFGEN_LENGTH } from './nft-reader.ts';
+import { attributeEnd, attributeType, NFGEN_LENGTH, nextAttribute } from './nft-reader.ts';
 import {
   ELEM_INTERVAL_END,
   NFT_MSG,
@@ -162,21 +162,34 @@ function writeElement(writer: NftWriter, number: number, { key, end, comment }: 
   writer.close(nest);
 }
 
-/** The elements in a reply. A generator: many a reader has seen enough after the first. */
-export function* elementsOf(body: Buffer): Generator<Element> {
-  const list = attribute(body.subarray(NFGEN_LENGTH), NFTA_SET_ELEM_LIST.ELEMENTS);
-  if (!list) return;
-  for (const { value } of attributes(list)) {
-    const element: Element = { key: Buffer.alloc(0) };
-    for (const part of attributes(value)) {
-      if (part.type === NFTA_SET_ELEM.KEY) element.key = attribute(part.value, NFTA_DATA.VALUE) ?? element.key;
-      else if (part.type === NFTA_SET_ELEM.USERDATA) element.comment = commentOf(part.value);
-      else if (part.type === NFTA_SET_ELEM.FLAGS && part.value.readUInt32BE(0) & ELEM_INTERVAL_END) element.end = true;
+/**
+ * The elements in replies, at most `limit`. One pass over the bytes, since a set has one element per pod:
+ * NFTA_SET_ELEM_LIST_ELEMENTS holds elements, an element holds its key (nft_data), flags and userdata.
+ */
+export function elementsIn(replies: readonly Reply[], limit = Number.POSITIVE_INFINITY): Element[] {
+  const elements: Element[] = [];
+  for (const { body } of replies) {
+    for (let at = NFGEN_LENGTH; at + 4 <= body.length; at = nextAttribute(body, at)) {
+      if (attributeType(body, at) !== NFTA_SET_ELEM_LIST.ELEMENTS) continue;
+      const end = attributeEnd(body, at);
+      for (let one = at + 4; one < end; one = nextAttribute(body, one)) {
+        if (elements.length >= limit) return elements;
+        elements.push(readElement(body, one + 4, attributeEnd(body, one)));
+      }
     }
-    yield element;
   }
+  return elements;
 }
 
-/** The elements of a dump. */
-export const elementsIn = (replies: readonly Reply[]): Element[] =>
-  replies.flatMap(({ body }) => [...elementsOf(body)]);
+function readElement(body: Buffer, start: number, end: number): Element {
+  const element: Element = { key: body.subarray(start, start) };
+  for (let at = start; at < end; at = nextAttribute(body, at)) {
+    const type = attributeType(body, at);
+    // The key is the value (NFTA_DATA_VALUE) in a struct of one.
+    if (type === NFTA_SET_ELEM.KEY) element.key = body.subarray(at + 8, attributeEnd(body, at + 4));
+    else if (type === NFTA_SET_ELEM.USERDATA)
+      element.comment = commentOf(body.subarray(at + 4, attributeEnd(body, at)));
+    else if (type === NFTA_SET_ELEM.FLAGS && (body[at + 7] as number) & ELEM_INTERVAL_END) element.end = true;
+  }
+  return element;
+}
