@@ -21,6 +21,8 @@ BUILT_bun := $(OUT)/tsbridge-bun
 SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
 PACKAGES := node_modules/.package-lock.json
 NPM_RUN := npm run --silent
+# Words for tap: make test TAP_FLAGS=--bail
+TAP_FLAGS ?=
 
 .PHONY: all pkg bun demo test check types lint unit format bench test-runtimes test-vm report
 .PHONY: install uninstall clean distclean setup-demo setup-test setup-bench setup-vm help
@@ -35,7 +37,7 @@ demo: pkg setup-demo ## Two pods on one bridge, in namespaces that vanish afterw
 
 test: all node_modules/.tap-ready setup-test ## All tests but test-runtimes; needs root, as a CNI plugin does
 	@scripts/require-root
-	@$(NPM_RUN) test
+	@$(NPM_RUN) test -- $(TAP_FLAGS)
 
 check: types lint unit ## Types, lint, format and the tests that need neither root nor a build
 
@@ -57,7 +59,7 @@ bench: all setup-bench ## Measures both builds beside the reference plugins
 
 test-runtimes: all node_modules/.tap-ready setup-test ## Tests with real container runtimes
 	@scripts/require-root
-	@$(NPM_RUN) test:runtimes
+	@$(NPM_RUN) test:runtimes -- $(TAP_FLAGS)
 
 test-vm: all node_modules/.tap-ready setup-vm setup-test ## Tests of what this kernel may lack, in user-mode Linux
 	@test/vm/run npm run --silent test:vm
