@@ -179,6 +179,10 @@ export const setLink = (ref: LinkRef, change: LinkChange): Message => {
   };
 };
 
+/**
+ * `ip` names the kind here as well (IFLA_INFO_KIND bridge_slave), for which newer kernels would first run modprobe; what a port is,
+ * the kernel knows from its master.
+ */
 const portInfo = ({ hairpin, isolated }: { hairpin?: boolean; isolated?: boolean }): Buffer =>
   nest(
     attribute(IFLA_INFO.SLAVE_KIND, Buffer.from('bridge')),

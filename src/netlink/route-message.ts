@@ -10,7 +10,7 @@ import type { Route } from '../cni/result.ts';
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../ip/address.ts';
 import { networkOf, type Prefix } from '../ip/prefix.ts';
 import type { RouteState } from '../kernel/state.ts';
-import { attribute, attributes, body, nest } from './attribute.ts';
+import { attributes, body } from './attribute.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';
 
 const AF = { 4: 2, 6: 10 } as const; // AF_INET, AF_INET6
@@ -54,17 +54,16 @@ export const newRoute = (index: number, dst: Prefix, route: Omit<Route, 'dst'>):
       formatRouteAttrs({
         ...(dst.length ? { dst: Buffer.from(ipToBytes(networkOf(dst))) } : {}),
         ...(gateway ? { gateway: Buffer.from(ipToBytes(gateway)) } : {}),
-        oif: index,
         ...(table < 256 ? {} : { table }),
         ...(priority ? { priority } : {}),
+        ...(mtu || advmss
+          ? { metrics: { ...(mtu ? { mtu: u32(mtu) } : {}), ...(advmss ? { advmss: u32(advmss) } : {}) } }
+          : {}),
+        oif: index,
       }),
-      ...(mtu || advmss ? [attribute(RTA.METRICS, metrics(mtu, advmss))] : []),
     ),
   };
 };
-
-const metrics = (mtu: number | undefined, advmss: number | undefined): Buffer =>
-  nest(...(mtu ? [attribute(RTAX.MTU, u32(mtu))] : []), ...(advmss ? [attribute(RTAX.ADVMSS, u32(advmss))] : []));
 
 /** `ip route show table all`, or of one table, of both families, to be dumped. Kernels before 4.20 do not filter: filter again. */
 export const getRoutes = (filter: { table?: number }): Message => ({

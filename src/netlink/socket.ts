@@ -28,8 +28,8 @@ export const protocol = { ROUTE: 0, NETFILTER: 12 } as const;
 
 /** The kernel works inside send(2), so answers are there when it returns; this only bounds a kernel gone wrong. */
 const answerTimeoutMs = 10_000;
-/** A dump that was interrupted by a change is asked for again, this often at most. */
-const dumpAttempts = 8;
+/** A dump that was interrupted by a change, and an answer that was lost, is asked for again; so often in all. */
+const attempts = 8;
 
 export interface Patience {
   waitingFor: string; // goes into the message of the error 11
@@ -83,6 +83,17 @@ export class NetlinkSocket implements Disposable {
    */
   transact(messages: readonly Message[], patience: Patience): Outcome[] {
     if (messages.length === 0) return [];
+    for (let attempt = 1; ; attempt++) {
+      const outcomes = this.#transactOnce(messages, patience);
+      if (typeof outcomes !== 'string') return outcomes;
+      // Questions can be asked again, changes not.
+      if (attempt === attempts || !messages.every((message) => message.get)) {
+        throw new CniError(code.kernel, `the kernel's answer about ${patience.waitingFor} was lost (${outcomes})`);
+      }
+    }
+  }
+
+  #transactOnce(messages: readonly Message[], patience: Patience): Outcome[] | 'lost' | 'truncated' {
     const first = this.#number(messages.length);
     const outcomes = messages.map((): Outcome => ({ errno: 0, replies: [] }));
     const lastLoud = messages.findLastIndex((message) => !message.quiet);
@@ -109,10 +120,7 @@ export class NetlinkSocket implements Disposable {
         }
         throw timedOut(patience);
       }
-      if (typeof received === 'string') {
-        if (messages.every((message) => message.get)) return this.transact(messages, patience);
-        throw new CniError(code.kernel, `the kernel's answer about ${patience.waitingFor} was lost (${received})`);
-      }
+      if (typeof received === 'string') return received;
       for (const reply of received) {
         const i = reply.seq - first;
         const outcome = outcomes[i];
@@ -143,14 +151,11 @@ export class NetlinkSocket implements Disposable {
    * Throws NetlinkError when the kernel refuses, CniError 11 when it never stands still or no answer comes.
    */
   dump(message: Omit<Message, 'get' | 'quiet'>, patience: Patience): Reply[] {
-    for (let attempt = 0; attempt < dumpAttempts; attempt++) {
+    for (let attempt = 0; attempt < attempts; attempt++) {
       const replies = this.#dumpOnce(message, patience);
       if (replies) return replies;
     }
-    throw new CniError(
-      code.tryAgainLater,
-      `${patience.waitingFor} kept changing while it was read, ${dumpAttempts} times`,
-    );
+    throw new CniError(code.tryAgainLater, `${patience.waitingFor} kept changing while it was read, ${attempts} times`);
   }
 
   /** Notifications, waiting for the first until `deadline` (performance.now()). `lost`: some were dropped, so look again. */
