@@ -48,7 +48,7 @@ export function gateVersion(version: string | undefined, command: string): strin
     if (order === undefined) {
       throw new CniError(
         code.decodingFailure,
-        `cniVersion: ${JSON.stringify(wanted)} is not a version; ${versionHint}`,
+        `cniVersion: ${JSON.stringify(wanted)} is not a version; expected ${versionHint}`,
       );
     }
     if (order < 0) {
