@@ -84,12 +84,16 @@ export function stepOf(op: LinkOp, around: Surroundings): Step {
     case 'veth.add':
       return vethStep(op, around);
     case 'link.set': {
-      const { up, mtu, arpNotify } = op;
+      const { up, mtu, mac, arpNotify } = op;
       const inverse = around.isNew(where, op.dev) ? [] : linkInverse(op, around);
       const link = ref(op.dev);
       // NB: two messages, because within one the kernel sets the link up first, and arp_notify would come too late for the
       // announcement that it is there for — net/core/rtnetlink.c, do_setlink()
-      const change = { ...(up === undefined ? {} : { up }), ...(mtu === undefined ? {} : { mtu }) };
+      const change = {
+        ...(up === undefined ? {} : { up }),
+        ...(mtu === undefined ? {} : { mtu }),
+        ...(mac ? { mac } : {}),
+      };
       return step([...(arpNotify ? [setArpNotify(link)] : []), setLink(link, change)], { inverse });
     }
     case 'link.del':

@@ -31,7 +31,7 @@ const u32 = (value: number) => {
 
 /**
  * `ip route append DST [via GW] dev DEV [metric N] [table N] [scope N] [mtu N] [advmss N]`, with RTPROT_BOOT as `ip` and the reference
- * have it. Only NLM_F_CREATE, like the reference: routes to one destination by two gateways stand side by side (ECMP), and EEXIST means
+ * have it. NLM_F_APPEND: routes to one destination by two gateways stand side by side, the first one carrying the traffic, and EEXIST means
  * an identical route.
  */
 export const newRoute = (index: number, dst: Prefix, route: Omit<Route, 'dst'>): Message => {
@@ -41,7 +41,7 @@ export const newRoute = (index: number, dst: Prefix, route: Omit<Route, 'dst'>):
   const ownScope = scope ?? (gateway || dst.family === 6 ? RouteScope.UNIVERSE : RouteScope.LINK);
   return {
     type: MessageType.NEWROUTE,
-    flags: NLM_F.CREATE,
+    flags: NLM_F.CREATE | NLM_F.APPEND,
     body: body(
       formatRoute({
         family: AF[dst.family],

@@ -42,7 +42,7 @@ export function planAdd(conf: NetConf, attachment: Attachment, wanted: Wanted, s
     ...gatewayOps(conf, wanted, snapshot),
     ...containerOps(conf, attachment, wanted, hasIpv6),
     ...masqueradeOps(conf, attachment, wanted),
-    ...waitOps(conf, attachment, hasIpv6),
+    ...waitOps(conf, attachment, wanted, snapshot.salt, hasIpv6),
   ];
 }
 
@@ -163,9 +163,7 @@ function containerOps(conf: NetConf, attachment: Attachment, wanted: Wanted, has
     const nodad = mustPrefix(address).family === 6 && !conf.enabledad;
     ops.push({ op: 'addr.add', in: 'container', dev, prefix: address, nodad });
   }
-  // Addresses first: the kernel then announces them when the link comes up (arp_notify, ndisc_notify).
-  const isL3 = wanted.ips.length > 0;
-  ops.push({ op: 'link.set', in: 'container', dev, up: true, ...(isL3 ? { arpNotify: true as const } : {}) });
+  ops.push({ op: 'link.set', in: 'container', dev, up: true });
   for (const route of kernelRoutes(wanted.routes, wanted.ips))
     ops.push({ op: 'route.add', in: 'container', dev, route });
   return ops;
@@ -204,11 +202,14 @@ function masqueradeOps(conf: NetConf, attachment: Attachment, wanted: Wanted): O
   }));
 }
 
-function waitOps(conf: NetConf, attachment: Attachment, hasIpv6: boolean): Op[] {
+function waitOps(conf: NetConf, attachment: Attachment, wanted: Wanted, salt: string, hasIpv6: boolean): Op[] {
   if (conf.disableContainerInterface) return [];
+  const dev = attachment.ifname;
   const ops: Op[] = [{ op: 'wait.carrier', dev: hostVethName(attachment), timeoutMs: carrierTimeoutMs }];
-  if (hasIpv6 && conf.enabledad) {
-    ops.push({ op: 'wait.dad', in: 'container', dev: attachment.ifname, timeoutMs: dadTimeoutMs });
+  if (hasIpv6 && conf.enabledad) ops.push({ op: 'wait.dad', in: 'container', dev, timeoutMs: dadTimeoutMs });
+  // Only now does the port forward: what the kernel announces when the link comes up gets no further than the bridge.
+  if (wanted.ips.length > 0) {
+    ops.push({ op: 'link.set', in: 'container', dev, mac: containerMac(conf, salt, attachment), arpNotify: true });
   }
   return ops;
 }

@@ -24,7 +24,8 @@ export type Op =
       alias?: string;
       peer: { in: Where; dev: string; mac: string; master?: string };
     }
-  | { op: 'link.set'; in: Where; dev: string; up?: boolean; mtu?: number; arpNotify?: true }
+  /** `mac`, even the one it has: the kernel then announces the link's addresses, if arp_notify and ndisc_notify say so. */
+  | { op: 'link.set'; in: Where; dev: string; up?: boolean; mtu?: number; mac?: string; arpNotify?: true }
   | { op: 'link.del'; in: Where; dev: string }
   /** Bridge port attributes; only those present are written. */
   | { op: 'port.set'; dev: string; hairpin?: boolean; isolated?: boolean }
@@ -80,6 +81,7 @@ export function show(op: Op): string {
         op.mtu && `mtu ${op.mtu}`,
         op.up === true && 'up',
         op.up === false && 'down',
+        op.mac && `address ${op.mac}`,
         op.arpNotify && `(sysctl net.ipv4.conf.${op.dev}.arp_notify=1)`,
       ]
         .filter(Boolean)

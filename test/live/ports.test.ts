@@ -71,7 +71,7 @@ for (const build of builds) {
     t.test('promiscMode: the bridge takes in frames for others', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       add(host, network({ promiscMode: true }));
-      t.match(host.ip('link', 'show', 'dev', 'prt0')[0].flags, ['PROMISC']);
+      t.ok(host.ip('link', 'show', 'dev', 'prt0')[0].flags.includes('PROMISC'));
       const other = await Host.create(t, { plugin: build.path });
       add(other, network({}));
       t.notOk(other.ip('link', 'show', 'dev', 'prt0')[0].flags.includes('PROMISC'));
@@ -111,7 +111,7 @@ for (const build of builds) {
         t.equal(json.interfaces.length, 3);
         t.equal(json.ips, undefined);
         const link = pod.ip('address', 'show', 'dev', 'eth0')[0];
-        t.match(link.flags, ['UP']);
+        t.ok(link.flags.includes('UP'));
         t.strictSame(
           link.addr_info.filter(({ scope }: { scope: string }) => scope === 'global'),
           [],

@@ -56,7 +56,7 @@ const refusals: Refusal[] = [
     title: "CNI_NETNS that is the plugin's own namespace",
     call: { conf: network, netns: '/proc/self/ns/net' },
     code: 8,
-    msg: /same/,
+    msg: /own network namespace/,
   },
   {
     title: 'an interface that exists in the container',

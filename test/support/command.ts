@@ -29,7 +29,9 @@ export function attempt(argv: readonly string[], options: CommandOptions = {}): 
     maxBuffer: 64 * 1024 * 1024,
     ...(options.env ? { env: options.env } : {}),
   });
-  if (done.error) throw new Error(`cannot run ${argv.join(' ')}: ${done.error.message}`, { cause: done.error });
+  // EPIPE: a command that ends without reading its stdin.
+  if (done.error && (done.error as NodeJS.ErrnoException).code !== 'EPIPE')
+    throw new Error(`cannot run ${argv.join(' ')}: ${done.error.message}`, { cause: done.error });
   return { argv, status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };
 }
 

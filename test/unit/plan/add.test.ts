@@ -27,7 +27,7 @@ const ipam = (...subnets: string[]): HostLocalConf => ({
   lockTimeoutMs: 30_000,
 });
 
-const bridge = (over: Partial<LinkState> = {}, addresses: string[] = []): HostSnapshot['bridge'] => ({
+const bridge = (over: Partial<LinkState> = {}, addresses: string[] = []): NonNullable<HostSnapshot['bridge']> => ({
   link: {
     index: 7,
     name: 'lcl0',
@@ -57,6 +57,7 @@ function plan(
 const pair = `ip link add ${veth} address ${hostMac} master lcl0 alias localnet/c1/eth0 up type veth peer eth0 address ${podMac} netns container`;
 const hostAcceptRa = `sysctl -w net/ipv6/conf/${veth}/accept_ra=0`;
 const carrier = `wait for ${veth} to carry traffic, at most 5000 ms`;
+const announce = `[container] ip link set eth0 address ${podMac} (sysctl net.ipv4.conf.eth0.arp_notify=1)`;
 
 t.test('the first pod of a plain network', async (t) => {
   t.same(plan({ ipam: ipam('10.1.0.0/16') }, [{ address: '10.1.0.2/16', gateway: '10.1.0.1' }]), [
@@ -65,8 +66,9 @@ t.test('the first pod of a plain network', async (t) => {
     pair,
     hostAcceptRa,
     '[container] ip addr add 10.1.0.2/16 dev eth0',
-    '[container] ip link set eth0 up (sysctl net.ipv4.conf.eth0.arp_notify=1)',
+    '[container] ip link set eth0 up',
     carrier,
+    announce,
   ]);
 });
 
@@ -82,10 +84,11 @@ t.test('the second pod of a cluster network finds the bridge as it should be', a
       hostAcceptRa,
       'sysctl -w net/ipv4/ip_forward=1',
       '[container] ip addr add 10.1.0.3/16 dev eth0',
-      '[container] ip link set eth0 up (sysctl net.ipv4.conf.eth0.arp_notify=1)',
+      '[container] ip link set eth0 up',
       '[container] ip route add default via 10.1.0.1 dev eth0',
       `nft masquerade 10.1.0.3 except to 10.1.0.0/16 # ${comment}`,
       carrier,
+      announce,
     ],
   );
 });
@@ -116,10 +119,11 @@ t.test('two families: gateways and addresses without duplicate detection, and fo
     '[container] sysctl -w net/ipv6/conf/eth0/accept_dad=0',
     '[container] ip addr add 10.1.0.2/16 dev eth0',
     '[container] ip addr add 2001:db8::2/64 dev eth0 nodad',
-    '[container] ip link set eth0 up (sysctl net.ipv4.conf.eth0.arp_notify=1)',
+    '[container] ip link set eth0 up',
     `nft masquerade 10.1.0.2 except to 10.0.0.0/8 # ${comment}`,
     `nft masquerade 2001:db8::2 except to 2001:db8::/32 # ${comment}`,
     carrier,
+    announce,
   ]);
 });
 
@@ -140,6 +144,7 @@ t.test('enabledad leaves duplicate detection on and waits for it', async (t) => 
     /ip link set eth0 up/,
     carrier,
     '[container] wait for duplicate address detection on eth0, at most 10000 ms',
+    announce,
   ]);
 });
 
@@ -184,6 +189,7 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
     /ip addr add 10.1.0.2/,
     /ip link set eth0 up/,
     carrier,
+    announce,
   ]);
 });
 
