@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildBun } from './build/bun.ts';
 import { project } from './build/bundle.ts';
@@ -22,9 +22,10 @@ if (!kind || positionals.length > 1 || !architectures.includes(arch)) {
   console.error(usage);
   process.exit(2);
 }
-const output = values.output ?? join(project, kind.output);
+const output = resolve(project, values.output ?? kind.output);
 try {
   await kind.build(output, arch);
+  console.log(output);
 } catch (error) {
   console.error(`cannot build ${output}: ${(error as Error).message}`);
   process.exit(1);

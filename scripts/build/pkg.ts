@@ -27,7 +27,9 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   // pkg runs `node --experimental-sea-config`, which has to be the Node that ends up in the executable.
   process.env.PATH = `${dirname(node)}${delimiter}${process.env.PATH}`;
 
-  const sea = createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea').default as Sea;
+  const require = createRequire(import.meta.url);
+  require('@yao-pkg/pkg/lib-es5/log').log.info = () => {};
+  const sea = require('@yao-pkg/pkg/lib-es5/sea').default as Sea;
   await replaceExecutable(
     output,
     (temporary) =>
