@@ -9,6 +9,7 @@ import { route } from './route.ts';
 import {
   bool,
   converted,
+  foldKeys,
   integer,
   list,
   object,
@@ -99,7 +100,10 @@ export function parseHostLocal(
   ];
   const ranges = rangeSets(raw, report);
   const takesAddresses: Command[] = ['ADD', 'CHECK'];
-  if (raw.length === 0 && takesAddresses.includes(command)) {
+  const written = foldKeys(ipam, ['subnet', 'ranges']);
+  const isReported =
+    (written.subnet !== undefined && subnet === undefined) || (written.ranges !== undefined && !values.ranges);
+  if (raw.length === 0 && !isReported && takesAddresses.includes(command)) {
     report('ipam.ranges', 'missing; expected at least one range, such as [[{"subnet": "10.1.0.0/16"}]]');
   }
   refuseSecondOfFamily(ranges, cniVersion, report);

@@ -64,7 +64,10 @@ t.test('results that are understood', async (t) => {
     ],
     [
       'what only 1.1.0 has',
-      { interfaces: [{ name: 'n', mtu: 1400, socketPath: '/s', pciID: 'p' }], routes: [{ dst: '10.0.0.0/8', mtu: 1300, advmss: 1200, priority: 5, table: 100, scope: 253 }] },
+      {
+        interfaces: [{ name: 'n', mtu: 1400, socketPath: '/s', pciID: 'p' }],
+        routes: [{ dst: '10.0.0.0/8', mtu: 1300, advmss: 1200, priority: 5, table: 100, scope: 253 }],
+      },
       '1.1.0',
       {
         ...none,
@@ -91,7 +94,12 @@ t.test('results that are refused', async (t) => {
     ],
     ['ips that are no list', { ips: {} }, 7, 'prevResult.ips: expected a list of addresses, found an object'],
     ['null in a list', { ips: [null] }, 7, 'prevResult.ips[0]: expected an object, found null'],
-    ['an address that is missing', { ips: [{}] }, 7, 'prevResult.ips[0]: has no address; expected one with its prefix length there, like 10.1.0.5/16'],
+    [
+      'an address that is missing',
+      { ips: [{}] },
+      7,
+      'prevResult.ips[0]: has no address; expected one with its prefix length there, like 10.1.0.5/16',
+    ],
     [
       'an address without its length',
       { ips: [{ address: '10.1.2.2' }] },
@@ -110,16 +118,31 @@ t.test('results that are refused', async (t) => {
       7,
       'prevResult.ips[0]: address 10.1.2.2/24 and gateway fd00::1 must be of one family',
     ],
-    ['an interface that is not there', { ips: [{ address: '10.1.2.2/24', interface: 0 }] }, 7, 'prevResult.ips[0].interface: 0 is not one of the interfaces; there are none'],
+    [
+      'an interface that is not there',
+      { ips: [{ address: '10.1.2.2/24', interface: 0 }] },
+      7,
+      'prevResult.ips[0].interface: 0 is not one of the interfaces; there are none',
+    ],
     [
       'an interface beyond those there',
       { interfaces: [{ name: 'a' }], ips: [{ address: '10.1.2.2/24', interface: 1 }] },
       7,
       'prevResult.ips[0].interface: 1 is not one of the interfaces; there are 1, counted from 0',
     ],
-    ['a name that is no string', { interfaces: [{ name: 5 }] }, 7, 'prevResult.interfaces[0].name: expected a string, found the number 5'],
+    [
+      'a name that is no string',
+      { interfaces: [{ name: 5 }] },
+      7,
+      'prevResult.interfaces[0].name: expected a string, found the number 5',
+    ],
     ['a fraction', { interfaces: [{ name: 'a', mtu: 1.5 }] }, 7, 'prevResult.interfaces[0].mtu: 1.5 is not an MTU'],
-    ['a route without a destination', { routes: [{}] }, 7, 'prevResult.routes[0]: has no dst; expected a prefix like 0.0.0.0/0 there'],
+    [
+      'a route without a destination',
+      { routes: [{}] },
+      7,
+      'prevResult.routes[0]: has no dst; expected a prefix like 0.0.0.0/0 there',
+    ],
     [
       'a route to an address without its length',
       { routes: [{ dst: '10.0.0.0' }] },
@@ -132,9 +155,24 @@ t.test('results that are refused', async (t) => {
       7,
       'prevResult.routes[0]: dst ::/0 is IPv6, but gw 10.1.2.1 is IPv4; both must be of one family',
     ],
-    ['dns of a wrong type', { dns: { search: 'a' } }, 7, 'prevResult.dns.search: expected a list of strings, found the string "a"'],
-    ['ip4 that is IPv6', { cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } }, 7, 'prevResult.ip4: ip fd00::2/64 is not an IPv4 address'],
-    ['ip6 without ip', { cniVersion: '0.2.0', ip6: {} }, 7, 'prevResult.ip6: has no ip; expected an address with its prefix length there'],
+    [
+      'dns of a wrong type',
+      { dns: { search: 'a' } },
+      7,
+      'prevResult.dns.search: expected a list of strings, found the string "a"',
+    ],
+    [
+      'ip4 that is IPv6',
+      { cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } },
+      7,
+      'prevResult.ip4: ip fd00::2/64 is not an IPv4 address',
+    ],
+    [
+      'ip6 without ip',
+      { cniVersion: '0.2.0', ip6: {} },
+      7,
+      'prevResult.ip6: has no ip; expected an address with its prefix length there',
+    ],
   ];
   for (const [name, value, code, message, details] of table) {
     t.test(name, async (t) => {

@@ -1,10 +1,17 @@
 import t from 'tap';
 import { CniError } from '../../../src/cni/error.ts';
-import { compareVersions, gateVersion, isSupported, resultFamily, supportedVersions } from '../../../src/cni/version.ts';
+import {
+  compareVersions,
+  gateVersion,
+  isSupported,
+  resultFamily,
+  supportedVersions,
+} from '../../../src/cni/version.ts';
 
 t.test('the supported versions are exactly these, and nothing near them', async (t) => {
   t.strictSame(supportedVersions, ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']);
-  for (const version of ['1.0', '1.0.1', '01.0.0', ' 1.0.0', '1.2.0', '', 'v1.0.0']) t.equal(isSupported(version), false, version);
+  for (const version of ['1.0', '1.0.1', '01.0.0', ' 1.0.0', '1.2.0', '', 'v1.0.0'])
+    t.equal(isSupported(version), false, version);
 });
 
 t.test('versions are compared by their numbers, absent ones being 0', async (t) => {
@@ -41,7 +48,8 @@ t.test('a version and a verb that go together pass', async (t) => {
     ['1.1.0', 'GC', '1.1.0'],
     ['1.1.0', 'STATUS', '1.1.0'],
   ];
-  for (const [version, command, expected] of table) t.equal(gateVersion(version, command), expected, `${version} ${command}`);
+  for (const [version, command, expected] of table)
+    t.equal(gateVersion(version, command), expected, `${version} ${command}`);
 });
 
 t.test('a version and a verb that do not go together are refused', async (t) => {
@@ -54,7 +62,13 @@ t.test('a version and a verb that do not go together are refused', async (t) => 
     ['0.3.9', 'CHECK', 1, 'config version does not allow CHECK', 'config is "0.3.9", CHECK needs "0.4.0" or newer'],
     ['1.0.0', 'GC', 1, 'config version does not allow GC', 'config is "1.0.0", GC needs "1.1.0" or newer'],
     ['1.0.0', 'STATUS', 1, 'config version does not allow STATUS', 'config is "1.0.0", STATUS needs "1.1.0" or newer'],
-    ['abc', 'CHECK', 6, 'cniVersion: "abc" is not a version; expected one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0', undefined],
+    [
+      'abc',
+      'CHECK',
+      6,
+      'cniVersion: "abc" is not a version; expected one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0',
+      undefined,
+    ],
   ];
   for (const [version, command, code, message, details] of table) {
     t.test(`${version} ${command}`, async (t) => {
