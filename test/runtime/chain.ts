@@ -14,7 +14,7 @@ export interface Conflist {
 export interface CallOptions {
   ifname?: string;
   args?: string; // CNI_ARGS
-  capabilities?: Record<string, unknown>; // what the runtime offers: { portMappings: [ … ] }
+  capabilities?: Record<string, unknown>; // what the runtime offers from ADD on: { portMappings: [ … ] }
   /** DEL with neither namespace nor prevResult, as for a pod that is long gone. */
   forgotten?: boolean;
 }
@@ -26,18 +26,24 @@ export interface CallOptions {
 export class Chain {
   readonly host: Host;
   readonly list: Conflist;
+  readonly #files: Record<string, string>;
   readonly #results: Map<string, unknown>;
+  /** What the runtime offered at ADD: it offers the same again later, for portmap's DEL does nothing without. */
+  readonly #offered = new Map<string, Record<string, unknown>>();
 
-  constructor(host: Host, list: Conflist) {
+  /** `files`: where plugins are that are neither the host's nor the reference's, by type. */
+  constructor(host: Host, list: Conflist, files: Record<string, string> = {}) {
     this.host = host;
     this.list = list;
+    this.#files = files;
     this.#results = new Map();
   }
 
   /** The same attachments under an edited list: what a node's administrator does to a file in /etc/cni/net.d. */
   edited(list: Conflist): Chain {
-    const chain = new Chain(this.host, list);
+    const chain = new Chain(this.host, list, this.#files);
     for (const [key, result] of this.#results) chain.#results.set(key, result);
+    for (const [key, offered] of this.#offered) chain.#offered.set(key, offered);
     return chain;
   }
 
@@ -45,6 +51,7 @@ export class Chain {
   // biome-ignore lint/suspicious/noExplicitAny: a CNI result, compared whole or by path
   add(pod: Container, options: CallOptions = {}): any {
     let result: unknown;
+    this.#offered.set(key(pod, options), options.capabilities ?? {});
     for (const plugin of this.list.plugins) {
       result = this.#succeed('ADD', plugin, pod, result, options).json;
     }
@@ -98,7 +105,7 @@ export class Chain {
   ): CniOutcome {
     const { ifname = 'eth0', args = kubernetesArgs(pod) } = options;
     const netns = command === 'DEL' && options.forgotten ? '' : pod.netns;
-    const conf = this.#conf(plugin, prevResult, options.capabilities ?? {});
+    const conf = this.#conf(plugin, prevResult, this.#offered.get(key(pod, options)) ?? {});
     const call = { command, plugin: this.#file(plugin), container: pod, netns, ifname, args, conf };
     return this.#accept(command, plugin, this.host.cni(call));
   }
@@ -125,7 +132,7 @@ export class Chain {
   /** The host's plugin for its own type; every other one by its name among the reference plugins. */
   #file(plugin: PluginConf): string {
     const type = String(plugin.type);
-    return type === 'tsbridge' && this.host.plugin ? this.host.plugin : type;
+    return type === 'tsbridge' && this.host.plugin ? this.host.plugin : (this.#files[type] ?? type);
   }
 }
 
