@@ -18,6 +18,7 @@ import { isWrittenAt } from './walk.ts';
 export function isProvablyDead(place: Place, hash: string, entry: Entry): boolean {
   if (!mayBeDead(place, hash, entry)) return false;
   const fds: number[] = [];
+  const locked = new Set<number>(); // inodes: the leases of an attachment share one, and flock(2) would keep us out ourselves
   try {
     for (const ip of entry.ips) {
       const file = openLease(`${place.dir}/${ip}`);
@@ -26,8 +27,11 @@ export function isProvablyDead(place: Place, hash: string, entry: Entry): boolea
       // The very file that the entry was made for, and nobody else's since.
       const { content } = file;
       if (typeof content === 'string' || place.hash(content.containerID, content.ifname) !== hash) return false;
-      if (!isWrittenAt(entry, Math.floor(fstatSync(file.fd).mtimeMs / 1000))) return false;
-      if (isOfThisBoot(place, entry) && !tryFlock(place.libc, file.fd)) return false;
+      const { ino, mtimeMs } = fstatSync(file.fd);
+      if (!isWrittenAt(entry, Math.floor(mtimeMs / 1000))) return false;
+      if (!isOfThisBoot(place, entry) || locked.has(ino)) continue;
+      if (!tryFlock(place.libc, file.fd)) return false;
+      locked.add(ino);
     }
     // Only now: an ADD that was at work may have made the interface, and ended, before its flock could be taken.
     return mayBeDead(place, hash, entry);

@@ -41,7 +41,8 @@ export function runPlugin(run: PluginRun): string {
   if (errno === 'ETIMEDOUT') throw fail(`no answer to ${verb} after ${run.timeoutMs} ms; it was killed`);
   if (errno === 'ENOBUFS') throw fail(`printed more than ${MAX_OUTPUT} bytes; it was killed`);
   // EPIPE: it did not read its stdin, and need not.
-  if (error && (errno !== 'EPIPE' || (status === null && signal === null))) throw fail(`cannot be run: ${errno ?? error.message}`, error);
+  if (error && (errno !== 'EPIPE' || (status === null && signal === null)))
+    throw fail(`cannot be run: ${errno ?? error.message}`, error);
   if (status === 0) return stdout;
 
   const exit = signal ? `signal ${signal}` : `exit status ${status}`;
