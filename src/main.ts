@@ -1,11 +1,11 @@
-import { Call, dispatch } from './dispatch.ts';
+import { Call, dispatch, type Verbs, verbs } from './dispatch.ts';
 import { processHost } from './host.ts';
 
 /**
  * The process: carries out one call and ends. Whatever happens, stdout gets one document at most, and the exit status is not 0 when
  * it is an error. Nothing is done before this function is called: a start-up snapshot holds the modules as they are then.
  */
-export async function main(): Promise<void> {
+export async function main(implementation: Verbs = verbs): Promise<void> {
   const host = processHost(performance.now());
   const call = new Call(host);
   // What no promise or try can catch: an error in a callback of a library.
@@ -14,7 +14,7 @@ export async function main(): Promise<void> {
   process.on('exit', () => {
     if (!isOver) exit(call.fail(new Error('the process ended before its work did')));
   });
-  exit(await dispatch(host, call));
+  exit(await dispatch(host, call, implementation));
 }
 
 let isOver = false;

@@ -58,7 +58,10 @@ export function gateVersion(version: string | undefined, command: string): strin
     }
   }
   if (!isSupported(wanted)) {
-    throw new CniError(code.incompatibleVersion, 'incompatible CNI versions', {
+    // The Go library's words for a verb with a first version, when none that it speaks is as new as the configuration's.
+    const isNewer = first !== undefined && (compareVersions(wanted, newestVersion) ?? 0) > 0;
+    const msg = isNewer ? `plugin version does not allow ${command}` : 'incompatible CNI versions';
+    throw new CniError(code.incompatibleVersion, msg, {
       details: `config is ${JSON.stringify(wanted)}, plugin supports [${supportedVersions.map((v) => `"${v}"`).join(' ')}]`,
     });
   }
