@@ -47,7 +47,7 @@ export class Netns implements Disposable {
 
   /**
    * The namespace at a path (`/run/netns/x`, `/proc/123/ns/net`); `home` is the thread's own.
-   * Throws CniError 4 when there is none, 8 when it is `home` and `allowOwn` is false.
+   * Its socket is opened at once. Throws CniError 4 when there is none, 8 when it is `home` and `allowOwn` is false.
    */
   static open(libc: Libc, path: string, home: Netns, allowOwn: boolean): Netns {
     const fd = openNamespaceFile(path);
@@ -64,6 +64,8 @@ export class Netns implements Disposable {
           details: 'the container would be given interfaces of the host: set CNI_NETNS_OVERRIDE=1 if that is wanted',
         });
       }
+      // Namespaces of other kinds look alike until they are entered: refuse them now, before the first effect.
+      void netns.route;
       return netns;
     } catch (error) {
       netns[Symbol.dispose]();

@@ -21,7 +21,7 @@ const MSG_DONTWAIT_TRUNC = 0x40 | 0x20; // recv(2): do not wait; return the whol
 const POLLIN = 1;
 
 /** Socket options. linux/netlink.h */
-const option = { ADD_MEMBERSHIP: 1, CAP_ACK: 10, EXT_ACK: 11, GET_STRICT_CHK: 12 } as const;
+const option = { CAP_ACK: 10, EXT_ACK: 11, GET_STRICT_CHK: 12 } as const;
 
 /** Netlink protocols. linux/netlink.h */
 export const protocol = { ROUTE: 0, NETFILTER: 12 } as const;
@@ -58,16 +58,22 @@ export class NetlinkSocket implements Disposable {
   static open(libc: Libc, protocolNumber: number): NetlinkSocket {
     const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
     // All three are refinements: a kernel without one of them (strict checking is of 4.20) still answers.
-    socket.#set(option.EXT_ACK, 1);
-    socket.#set(option.CAP_ACK, 1);
-    if (protocolNumber === protocol.ROUTE) socket.#set(option.GET_STRICT_CHK, 1);
+    socket.#switchOn(option.EXT_ACK);
+    socket.#switchOn(option.CAP_ACK);
+    if (protocolNumber === protocol.ROUTE) socket.#switchOn(option.GET_STRICT_CHK);
     return socket;
   }
 
-  /** A socket that receives the notifications of a multicast group (RTNLGRP_*). Throws CniError 100. */
+  /** A socket that receives the notifications of a multicast group (RTNLGRP_*, up to 32). Throws CniError 100. */
   static listen(libc: Libc, protocolNumber: number, group: number): NetlinkSocket {
     const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
-    const answer = socket.#set(option.ADD_MEMBERSHIP, group);
+    // struct sockaddr_nl: family, pad, pid 0 (the kernel chooses one), a mask of groups — linux/netlink.h
+    // NB: joined by NETLINK_ADD_MEMBERSHIP alone, the socket would have no address, and the kernel passes over it: it takes the
+    // address 0 for its own — net/netlink/af_netlink.c, do_one_broadcast()
+    const address = Buffer.alloc(12);
+    address.writeUInt16LE(AF_NETLINK, 0);
+    address.writeUInt32LE((1 << (group - 1)) >>> 0, 8);
+    const answer = libc.bind(socket.fd, address);
     if (answer < 0) {
       socket[Symbol.dispose]();
       throw new CniError(code.kernel, `cannot join netlink group ${group}: ${errnoName(answer)}`);
@@ -206,13 +212,8 @@ export class NetlinkSocket implements Disposable {
     return first;
   }
 
-  #set(name: number, value: number): number {
-    return this.#libc.setsockopt(
-      this.fd,
-      SOL_NETLINK,
-      name,
-      new Uint8Array([value, value >> 8, value >> 16, value >> 24]),
-    );
+  #switchOn(name: number): void {
+    this.#libc.setsockopt(this.fd, SOL_NETLINK, name, new Uint8Array([1, 0, 0, 0]));
   }
 
   #send(bytes: Uint8Array, { waitingFor }: Patience): void {

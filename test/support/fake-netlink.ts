@@ -64,7 +64,10 @@ export function fakeNetlink(answer: (requests: Seen[]) => Received[]): Libc & { 
     polled,
     setns: refuse,
     flock: refuse,
-    bind: refuse,
+    bind: (_fd, address) => {
+      log.push(`bind ${Buffer.from(address).toString('hex')}`);
+      return 0;
+    },
     getsockopt: refuse,
     socket: (_domain, _type, protocol) => {
       log.push(`socket ${protocol}`);
