@@ -15,8 +15,6 @@ export interface HostSnapshot {
   bridge?: { link: LinkState; addresses: string[] };
   /** `<bridge>.<vlan>`, for networks with a VLAN and a gateway. */
   vlanGateway?: { link: LinkState; addresses: string[] };
-  /** A link of the attachment's own name is there already: what an ADD that was killed has left. */
-  staleVeth: boolean;
 }
 
 /** What IPAM and the configuration ask for, with gateways and routes settled. */
@@ -73,11 +71,10 @@ function bridgeOps(conf: NetConf, { bridge, salt }: HostSnapshot): Op[] {
   return Object.keys(set).length > 2 ? [set, acceptRa] : [];
 }
 
-function vethOps(conf: NetConf, attachment: Attachment, { salt, staleVeth }: HostSnapshot): Op[] {
+function vethOps(conf: NetConf, attachment: Attachment, { salt }: HostSnapshot): Op[] {
   const dev = hostVethName(attachment);
   const mac = containerMac(conf, salt, attachment);
   const ops: Op[] = [];
-  if (staleVeth) ops.push({ op: 'link.del', in: 'host', dev });
   ops.push({
     op: 'veth.add',
     dev,

@@ -35,6 +35,13 @@ export const hostVethName = (attachment: Attachment): string => hostVethNameOf(a
 export const hostVethAlias = ({ network, containerID, ifname }: Attachment): string =>
   `${network}/${containerID}/${ifname}`.slice(0, 255);
 
+/** The name of the host's end with that alias, or undefined when no attachment has such an alias. */
+export function hostVethNameOfAlias(alias: string): string | undefined {
+  const [network, containerID, ifname, ...rest] = alias.split('/');
+  if (!network || !containerID || !ifname || rest.length > 0) return undefined;
+  return hostVethName({ network, containerID, ifname });
+}
+
 /** The gateway interface of a VLAN, in the host: reference name `<bridge>.<vlan>`. */
 export const vlanGatewayName = (bridge: string, vlan: number): string => `${bridge}.${vlan}`;
 

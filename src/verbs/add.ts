@@ -7,7 +7,7 @@ import { newestVersion } from '../cni/version.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open.ts';
-import { planAdd, type Wanted } from '../plan/add.ts';
+import { type HostSnapshot, planAdd, type Wanted } from '../plan/add.ts';
 import { containerMac, hostVethMac } from '../plan/addresses.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
@@ -64,7 +64,7 @@ export async function add(context: Context): Promise<Result> {
     rollback.push(() => masquerade.undo());
     masquerade.add(ips);
 
-    const interfaces = interfacesOf(kernel, conf, attachment, request.netns, salt);
+    const interfaces = interfacesOf(kernel, conf, attachment, request.netns, snapshot);
     return mergePrevious(conf, {
       interfaces,
       ips: ips.map((ip) => ({ ...ip, interface: containerIndex })),
@@ -97,17 +97,19 @@ function interfacesOf(
   conf: NetConf,
   attachment: Attachment,
   sandbox: string,
-  salt: string,
+  snapshot: HostSnapshot,
 ): ResultInterface[] {
   const hostDev = hostVethName(attachment);
-  const bridge = kernel.link('host', conf.bridge);
+  const { salt } = snapshot;
+  const isNewest = conf.cniVersion === newestVersion;
+  const bridge = (isNewest ? undefined : snapshot.bridge?.link) ?? kernel.link('host', conf.bridge);
   const interfaces: ResultInterface[] = [
     { name: conf.bridge, mac: bridge?.mac ?? '' },
     { name: hostDev, mac: hostVethMac(salt, attachment) },
     { name: attachment.ifname, mac: containerMac(conf, salt, attachment), sandbox },
   ];
   // SPEC 1.1.0 added `mtu`.
-  if (conf.cniVersion !== newestVersion) return interfaces;
+  if (!isNewest) return interfaces;
   const links = [bridge, kernel.link('host', hostDev), kernel.link('container', attachment.ifname)];
   return interfaces.map((item, i) => ({ ...item, ...(links[i] ? { mtu: links[i].mtu } : {}) }));
 }

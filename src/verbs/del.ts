@@ -6,7 +6,7 @@ import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
 import { openKernel } from '../kernel/open.ts';
-import { attachmentComment, hostVethName } from '../plan/names.ts';
+import { attachmentComment, hostVethName, hostVethNameOfAlias } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
@@ -88,12 +88,24 @@ function heldAddresses(
   return mine.map(({ address }) => address);
 }
 
-/** Removing one end of a pair removes the other. A pair that the Go plugin made has a host end of another name. */
+/** Removing one end of a pair removes the other. */
 function linkOps(kernel: Kernel, attachment: Attachment, hasContainer: boolean): Op[] {
   const dev = hostVethName(attachment);
   if (kernel.link('host', dev)) return [{ op: 'link.del', in: 'host', dev }];
-  if (!hasContainer || kernel.link('container', attachment.ifname)?.kind !== 'veth') return [];
-  return [{ op: 'link.del', in: 'container', dev: attachment.ifname }];
+  return hasContainer && isOtherPlugins(kernel, attachment)
+    ? [{ op: 'link.del', in: 'container', dev: attachment.ifname }]
+    : [];
+}
+
+/**
+ * Whether the container's interface is a pair that another plugin has made for this attachment: the Go plugin's host ends have random
+ * names. A pair with an alias of ours belongs to another attachment, which has got the name of the interface since.
+ */
+function isOtherPlugins(kernel: Kernel, attachment: Attachment): boolean {
+  const link = kernel.link('container', attachment.ifname);
+  if (link?.kind !== 'veth') return false;
+  const hostEnd = kernel.links('host', { kind: 'veth' }).find(({ index }) => index === link.peerIndex);
+  return hostEnd?.alias === undefined || hostEnd.name !== hostVethNameOfAlias(hostEnd.alias);
 }
 
 function firewallOps(conf: NetConf, attachment: Attachment, addresses: readonly string[]): Op[] {

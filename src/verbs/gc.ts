@@ -92,7 +92,13 @@ function firewallOps(kernel: Kernel, network: string, stale: Stale): Op[] {
     .map(({ address, comment }): Op => ({ op: 'masq.del', network, address, comment }));
   const spoof = kernel
     .spoofCheckedAll()
-    .filter(({ dev, comment }) => comment.startsWith(`network=${network} `) && stale.checkedPort(dev))
+    .filter(({ dev, comment }) => isOf(network, comment, dev) && stale.checkedPort(dev))
     .map(({ dev }): Op => ({ op: 'spoofcheck.del', dev }));
   return [...masq, ...spoof];
+
+  /** A comment too long to name the network (see attachmentComment) belongs to it for certain only when its pair is gone. */
+  function isOf(name: string, comment: string, dev: string): boolean {
+    if (comment.startsWith('network=')) return comment.startsWith(`network=${name} `);
+    return kernel.link('host', dev) === undefined;
+  }
 }

@@ -12,9 +12,9 @@ import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
  * Throws CniError 102 when a name is taken by something that is not the attachment's.
  */
 export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachment, salt: string): HostSnapshot {
-  const staleVeth = hasStaleVeth(kernel, attachment);
+  refuseExistingHostEnd(kernel, attachment);
   const link = kernel.link('host', conf.bridge);
-  if (!link) return { salt, staleVeth };
+  if (!link) return { salt };
   if (link.kind !== 'bridge') {
     throw new CniError(code.conflict, `bridge: ${conf.bridge} exists and is not a bridge`, {
       details: `it is ${link.kind ? `a ${link.kind} interface` : 'a physical or loopback interface'}: name another bridge in the configuration, or rename that interface`,
@@ -22,7 +22,6 @@ export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachmen
   }
   const snapshot: HostSnapshot = {
     salt,
-    staleVeth,
     bridge: { link, addresses: conf.isGateway ? prefixes(kernel, link) : [] },
   };
   if (conf.vlan === 0 || !conf.isGateway) return snapshot;
@@ -43,16 +42,22 @@ export function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment):
   });
 }
 
-/** Whether an ADD of the same attachment, killed half-way or never deleted, has left its host end behind. */
-function hasStaleVeth(kernel: Kernel, attachment: Attachment): boolean {
+/** The host's end that this ADD would make must not be there: it may be what keeps a running container connected. */
+function refuseExistingHostEnd(kernel: Kernel, attachment: Attachment): void {
   const dev = hostVethName(attachment);
   const link = kernel.link('host', dev);
-  if (!link) return false;
-  // Killed between the pair and its alias, the alias is missing: the name alone then says whose it is.
-  if (link.kind === 'veth' && (link.alias === undefined || link.alias === hostVethAlias(attachment))) return true;
-  throw new CniError(code.conflict, `${dev} exists and belongs to ${link.alias ?? `a ${link.kind} interface`}`, {
-    details: `${hostVethAlias(attachment)} needs that name: remove the interface with: ip link del ${dev}`,
-  });
+  if (!link) return;
+  const own = hostVethAlias(attachment);
+  throw new CniError(
+    code.conflict,
+    `${dev} exists already, and belongs to ${link.alias ?? `a ${link.kind} interface`}`,
+    {
+      details:
+        link.alias === own || link.alias === undefined
+          ? 'an earlier ADD of this attachment was never deleted: run DEL for it first'
+          : `${own} needs that name: remove the interface with: ip link del ${dev}`,
+    },
+  );
 }
 
 /**

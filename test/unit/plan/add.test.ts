@@ -51,7 +51,7 @@ function plan(
   const conf = netConf(over);
   const withGateway = withGateways(conf, ips);
   const routes = resultRoutes(conf, { routes: [] }, withGateway);
-  return planAdd(conf, pod, { ips: withGateway, routes }, { salt, staleVeth: false, ...snapshot }).map(show);
+  return planAdd(conf, pod, { ips: withGateway, routes }, { salt, ...snapshot }).map(show);
 }
 
 const pair = `ip link add ${veth} address ${hostMac} master lcl0 alias localnet/c1/eth0 up type veth peer eth0 address ${podMac} netns container`;
@@ -191,10 +191,6 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
     carrier,
     announce,
   ]);
-});
-
-t.test('what an ADD that was killed has left goes first', async (t) => {
-  t.equal(plan({}, [], { bridge: bridge(), staleVeth: true })[0], `ip link del ${veth}`);
 });
 
 t.test('L2 only: a link that is up, and nothing else', async (t) => {
