@@ -8,7 +8,6 @@ import type { Command, Request } from './request.ts';
 import { route } from './route.ts';
 import {
   bool,
-  converted,
   foldKeys,
   integer,
   list,
@@ -19,6 +18,7 @@ import {
   refuse,
   type Schema,
   text,
+  textAs,
 } from './schema.ts';
 import { resultFamily } from './version.ts';
 
@@ -45,8 +45,7 @@ export const rawRangeSets = (): Schema<RawRange[][]> =>
 /** Requested addresses, whose prefix length is thrown away: the range has it. */
 export const requestedIps = (): Schema<string[]> =>
   list(
-    converted(
-      text(),
+    textAs(
       (value) =>
         parseRequestedIp(value) ??
         refuse(`${quote(value)} is not an IP address; expected one like 10.1.0.5 or fd00::5`),
@@ -57,7 +56,7 @@ export const requestedIps = (): Schema<string[]> =>
 /** Addresses and prefixes that are never handed out, as prefixes. */
 const excluded = () =>
   list(
-    converted(text(), (value) => {
+    textAs((value) => {
       const ip = parseIp(value);
       if (ip) return `${formatIp(ip)}/${ip.family === 4 ? 32 : 128}`;
       const prefix = parsePrefix(value);

@@ -26,6 +26,7 @@ import {
   refuse,
   type Schema,
   text,
+  textAs,
   type Values,
 } from './schema.ts';
 import { gateVersion, isSupported, resultFamily } from './version.ts';
@@ -112,7 +113,7 @@ function parseIpamType(json: object, report: Report): { type: string; value: obj
 }
 
 const pluginName = () =>
-  converted(text(), (value) =>
+  textAs((value) =>
     value.includes('/') || value === '.' || value === '..'
       ? refuse(`${quote(value)} is not the name of a plugin; expected a file name without "/"`)
       : value,
@@ -140,7 +141,7 @@ const trunkEntry = (): Schema<VlanRange[]> =>
 
 /** A device name that the kernel takes as it is. */
 const bridgeName = () =>
-  converted(text(), (value) => {
+  textAs((value) => {
     // net/ipv4/devinet.c, sysctl_dev_name_is_allowed(): names that net.ipv4.conf has already.
     const reserved = value === 'all' || value === 'default';
     if (ifnameProblem(value) === undefined && !reserved) return value;
@@ -149,15 +150,12 @@ const bridgeName = () =>
     );
   });
 
-const mtu = () =>
-  converted(integer(0, 65_535, mtuHint), (value) =>
-    value === 0 || value >= 68 ? value : refuse(`${value} is not ${mtuHint}`),
-  );
+const mtu = () => integer(0, 65_535, mtuHint, (value) => value === 0 || value >= 68);
 // linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU.
 const mtuHint = "an MTU (68 to 65535, or 0 for the kernel's default)";
 
 const mac = () =>
-  converted(text(), (value) => {
+  textAs((value) => {
     if (value === '') return undefined;
     const problem = macProblem(value);
     return problem === undefined ? parseMac(value, unreachable, '') : refuse(problem);
@@ -168,7 +166,7 @@ const unreachable = (problem: string): never => {
 };
 
 const oneOf = <T extends string>(...allowed: T[]): Schema<T> =>
-  converted(text(), (value) =>
+  textAs((value) =>
     (allowed as string[]).includes(value)
       ? (value as T)
       : refuse(`${quote(value)} is not known; expected one of ${allowed.join(', ')}`),
@@ -176,7 +174,7 @@ const oneOf = <T extends string>(...allowed: T[]): Schema<T> =>
 
 /** Empty, it is as good as absent. */
 const logLevel = () =>
-  converted(text(), (value) =>
+  textAs((value) =>
     value === '' || (logLevels as readonly string[]).includes(value)
       ? value
       : refuse(`${quote(value)} is not a level; expected one of ${logLevels.join(', ')}`),

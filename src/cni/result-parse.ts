@@ -1,8 +1,6 @@
-import { parseIp } from '../ip/address.ts';
-import { parsePrefix } from '../ip/prefix.ts';
 import { CniError, code } from './error.ts';
 import type { Result, ResultInterface, ResultIp } from './result.ts';
-import { dns, route } from './route.ts';
+import { dns, familyOf, route } from './route.ts';
 import {
   address,
   converted,
@@ -107,7 +105,7 @@ const resultIp = (): Schema<ResultIp> =>
     ({ address: ip, gateway, interface: index }) => {
       if (ip === undefined)
         return refuse('has no address; expected one with its prefix length there, like 10.1.0.5/16');
-      if (gateway !== undefined && parsePrefix(ip)?.family !== parseIp(gateway)?.family) {
+      if (gateway !== undefined && familyOf(ip) !== familyOf(gateway)) {
         return refuse(`address ${ip} and gateway ${gateway} must be of one family`);
       }
       const made: ResultIp = { address: ip };
@@ -134,7 +132,7 @@ const oldHalf = (family: 4 | 6) =>
     object({ ip: addressWithLength, gateway: address, routes: () => list(route(), 'a list of routes') }),
     (half) => {
       if (half.ip === undefined) return refuse('has no ip; expected an address with its prefix length there');
-      if (parsePrefix(half.ip)?.family !== family) return refuse(`ip ${half.ip} is not an IPv${family} address`);
+      if (familyOf(half.ip) !== family) return refuse(`ip ${half.ip} is not an IPv${family} address`);
       const ip: ResultIp = { address: half.ip };
       if (half.gateway !== undefined) ip.gateway = half.gateway;
       return { ip, routes: half.routes ?? [] };

@@ -1,7 +1,8 @@
-import { parseIp } from '../ip/address.ts';
-import { parsePrefix } from '../ip/prefix.ts';
 import type { Dns, Route } from './result.ts';
 import { address, converted, integer, list, object, prefix, refuse, type Schema, text } from './schema.ts';
+
+/** The family of an address or prefix in its canonical text. */
+export const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
 
 const uint32 = 0xffff_ffff;
 
@@ -23,9 +24,10 @@ export const route = (): Schema<Route> =>
     }),
     ({ dst, gw, mtu, advmss, priority, table, scope }) => {
       if (dst === undefined) return refuse('has no dst; expected a prefix like 0.0.0.0/0 there');
-      const families = [parsePrefix(dst)?.family, gw === undefined ? undefined : parseIp(gw)?.family];
-      if (gw !== undefined && families[0] !== families[1]) {
-        return refuse(`dst ${dst} is IPv${families[0]}, but gw ${gw} is IPv${families[1]}; both must be of one family`);
+      if (gw !== undefined && familyOf(dst) !== familyOf(gw)) {
+        return refuse(
+          `dst ${dst} is IPv${familyOf(dst)}, but gw ${gw} is IPv${familyOf(gw)}; both must be of one family`,
+        );
       }
       const made: Route = { dst };
       if (gw !== undefined) made.gw = gw;
