@@ -24,11 +24,11 @@ export interface Firewall {
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
   /** Kernel.nftablesUsable. */
-  usable?(): boolean;
+  usable(): boolean;
   /** Kernel.nftablesMissing. */
-  missing?(): CniError;
+  missing(): CniError;
   /** Kernel.removeGoLeftovers. */
-  removeGoLeftovers?(attachment: Attachment): { removed: string[]; errors: Error[] };
+  removeGoLeftovers(attachment: Attachment): { removed: string[]; errors: Error[] };
 }
 
 /**

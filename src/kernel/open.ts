@@ -83,11 +83,9 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
       new Application(options, undo).run(ops);
     },
     undo: (ops) => undoAll(options, ops),
-    nftablesUsable: () => options.firewall().usable?.() ?? true,
-    nftablesMissing: () =>
-      options.firewall().missing?.() ?? new CniError(code.missingFeature, 'the kernel has no usable nf_tables'),
-    removeGoLeftovers: (attachment) =>
-      options.firewall().removeGoLeftovers?.(attachment) ?? { removed: [], errors: [] },
+    nftablesUsable: () => options.firewall().usable(),
+    nftablesMissing: () => options.firewall().missing(),
+    removeGoLeftovers: (attachment) => options.firewall().removeGoLeftovers(attachment),
     shareBridges: () => options.bridgeLock().share(),
     alone: () => options.bridgeLock().alone(),
     [Symbol.dispose]() {

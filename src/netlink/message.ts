@@ -67,7 +67,7 @@ export const decodeMessages = (datagram: Buffer): Reply[] =>
  */
 export function decodeError({ type, flags, body }: Reply): Omit<Outcome, 'replies'> {
   if (body.length < 4) return { errno: 0 }; // NLMSG_DONE of old kernels is bare
-  const outcome: Omit<Outcome, 'replies'> = { errno: -body.readInt32LE(0) };
+  const outcome: Omit<Outcome, 'replies'> = { errno: 0 - body.readInt32LE(0) };
   if (!(flags & NLM_F.ACK_TLVS)) return outcome;
   let at = 4;
   if (type === NLMSG.ERROR) {

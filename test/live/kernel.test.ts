@@ -458,7 +458,7 @@ for (const { name, argv } of runtimes) {
       ]);
       t.equal(answers[1]?.error, undefined);
       t.strictSame(
-        (answers[2]?.value as { prefix: string; tentative: boolean }[])
+        ((answers[2] as Answer).value as { prefix: string; tentative: boolean }[])
           .filter(({ prefix }) => prefix.startsWith('fd00'))
           .map(({ prefix, tentative }) => [prefix, tentative]),
         [['fd00::7/64', false]],

@@ -1,0 +1,102 @@
+import t from 'tap';
+import { BridgeLock } from '../../../src/kernel/bridge-lock.ts';
+import { errno } from '../../../src/sys/errno.ts';
+import type { Libc } from '../../../src/sys/libc.ts';
+import { fakeNetlink } from '../../support/fake-netlink.ts';
+
+/** flock(2) of one process among others: `others` says how many hold it shared, `exclusive` whether one holds it alone. */
+function fakeLock(others: { shared: number; exclusive: boolean }) {
+  const calls: string[] = [];
+  let held: 'shared' | 'exclusive' | 'none' = 'none';
+  const names: Record<number, string> = { 5: 'SH|NB', 6: 'EX|NB', 8: 'UN' };
+  const libc: Libc = {
+    ...fakeNetlink(() => []),
+    flock: (_fd, operation) => {
+      const name = names[operation] ?? String(operation);
+      const refused = name === 'SH|NB' ? others.exclusive : name === 'EX|NB' && (others.exclusive || others.shared > 0);
+      // flock(2): "the existing lock is first removed, then a new lock is established"
+      held = refused || name === 'UN' ? 'none' : name === 'SH|NB' ? 'shared' : 'exclusive';
+      calls.push(refused ? `${name} refused` : name);
+      return refused ? -errno.EAGAIN : 0;
+    },
+  };
+  return { lock: new BridgeLock(libc, 3), calls, held: () => held };
+}
+
+t.test('sharing takes the lock once', async (t) => {
+  const { lock, calls } = fakeLock({ shared: 5, exclusive: false });
+  lock.share();
+  lock.share();
+  t.strictSame(calls, ['SH|NB']);
+});
+
+t.test('alone: the body runs under the exclusive lock, and the lock is as before afterwards', async (t) => {
+  for (const shares of [false, true]) {
+    const { lock, held } = fakeLock({ shared: 0, exclusive: false });
+    if (shares) lock.share();
+    let during = '';
+    const ran = lock.ifAlone(() => {
+      during = held();
+    });
+    t.strictSame([ran, during, held()], [true, 'exclusive', shares ? 'shared' : 'none']);
+  }
+});
+
+t.test('the lock is as before also when the body throws', async (t) => {
+  const { lock, held } = fakeLock({ shared: 0, exclusive: false });
+  lock.share();
+  t.throws(
+    () =>
+      lock.ifAlone(() => {
+        throw new Error('in the body');
+      }),
+    { message: 'in the body' },
+  );
+  t.equal(held(), 'shared');
+});
+
+t.test(
+  'not alone: the body does not run, and a shared lock, which the attempt has cost us, is taken again',
+  async (t) => {
+    const { lock, calls, held } = fakeLock({ shared: 1, exclusive: false });
+    lock.share();
+    t.equal(
+      lock.ifAlone(() => t.fail('the body ran')),
+      false,
+    );
+    t.strictSame(calls, ['SH|NB', 'EX|NB refused', 'SH|NB']);
+    t.equal(held(), 'shared');
+  },
+);
+
+t.test('alone() keeps others out until the process ends', async (t) => {
+  const { lock, calls, held } = fakeLock({ shared: 0, exclusive: false });
+  t.ok(lock.alone());
+  t.ok(lock.alone());
+  lock.share();
+  t.ok(lock.ifAlone(() => {}));
+  t.strictSame(calls, ['EX|NB']);
+  t.equal(held(), 'exclusive');
+});
+
+t.test('sharing waits for whoever is alone', async (t) => {
+  let polls = 0;
+  const libc: Libc = {
+    ...fakeNetlink(() => []),
+    flock: () => (polls < 3 ? -errno.EAGAIN : 0),
+    poll: () => {
+      polls++;
+      return 0;
+    },
+  };
+  new BridgeLock(libc, 3).share();
+  t.equal(polls, 3);
+});
+
+t.test('another refusal than "somebody has it" is an error at once', async (t) => {
+  const libc: Libc = { ...fakeNetlink(() => []), flock: () => -errno.EBADF };
+  t.throws(() => new BridgeLock(libc, 3).share(), {
+    code: 100,
+    message: "cannot lock the host's network namespace: EBADF",
+  });
+});
