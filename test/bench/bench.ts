@@ -2,8 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { measureBurst } from './burst.ts';
 import { measureCalls, measureVersion } from './calls.ts';
+import { chartOfCalls } from './chart-calls.ts';
+import { chartOfTimelines } from './chart-timeline.ts';
 import { must, run } from './child.ts';
 import { type Contender, contenders as makeContenders } from './contender.ts';
+import { measureFloor } from './floor.ts';
 import { measureLeases, storeSizes } from './leases.ts';
 import { machine, versions } from './machine.ts';
 import { measureMemory } from './memory.ts';
@@ -11,6 +14,7 @@ import type { NetworkName } from './networks.ts';
 import type { Results, Series } from './results.ts';
 import { median } from './statistics.ts';
 import { markdown, terminal } from './table.ts';
+import { measureTimelines } from './timeline.ts';
 
 const docs = resolve(import.meta.dirname, '../../docs');
 const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
@@ -18,15 +22,15 @@ const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
 /**
  * The whole bench. From the environment:
  * BENCH_SAMPLES  of each series (30); fewer leave docs/ alone unless BENCH_WRITE=1
- * BENCH_ONLY     some of calls,burst,leases,memory
+ * BENCH_ONLY     some of calls,burst,leases,memory,timelines,floor
  * BENCH_CONTENDERS  some of pkg,bun,go
  * BENCH_DIR      where the leases are (/var/tmp: a disk, as /var/lib/cni is)
  * GO_PLUGINS     the reference (/usr/lib/cni)
  */
-export function bench(): void {
+export async function bench(): Promise<void> {
   const samples = Number(process.env.BENCH_SAMPLES ?? 30);
   const only = process.env.BENCH_ONLY?.split(',');
-  const wanted = (section: Series['section']) => !only || only.includes(section);
+  const wanted = (section: string) => !only || only.includes(section);
   must(['mount', '-t', 'tmpfs', 'run', '/run']);
   must(['ip', 'link', 'set', 'lo', 'up']);
   const workDir = mkdtempSync(join(process.env.BENCH_DIR ?? '/var/tmp', 'tsbridge-bench-'));
@@ -41,6 +45,7 @@ export function bench(): void {
     emptyProcessMs: emptyProcess(Math.max(samples, 30)),
     contenders: contenders.map(({ name, label, bytes }) => ({ name, label, bytes })),
     series: [],
+    timelines: [],
     floors: [],
   };
   const add = (...series: Series[]) => {
@@ -58,10 +63,17 @@ export function bench(): void {
   if (wanted('memory')) {
     for (const network of networkNames) add(measureMemory(contenders, network, Math.min(samples, 10)));
   }
+  if (wanted('timelines')) {
+    for (const network of networkNames)
+      results.timelines.push(...measureTimelines(contenders, network, Math.min(samples, 15)));
+  }
+  if (wanted('floor')) {
+    for (const network of networkNames) results.floors.push(await measureFloor(workDir, network, samples));
+  }
   for (const contender of contenders) contender[Symbol.dispose]();
 
   process.stdout.write(`\n${terminal(results.series)}\n`);
-  process.stdout.write(`an empty process (true): ${median(results.emptyProcessMs).toFixed(2)} ms\n`);
+  process.stdout.write(`${inWords(results)}\n`);
   if (process.env.BENCH_WRITE === '1' || (samples >= 30 && !only && isComplete(contenders))) write(results);
 }
 
@@ -72,11 +84,27 @@ function emptyProcess(samples: number): number[] {
   return Array.from({ length: samples }, () => run({ argv: ['/bin/true'], env: {} }).wallMs);
 }
 
+function inWords({ timelines, floors, emptyProcessMs }: Results): string {
+  const phases = timelines.map(
+    ({ network, contender, phases, systemCalls }) =>
+      `${network} ADD of ${contender}: ${Object.entries(phases)
+        .map(([name, ms]) => `${name} ${ms.toFixed(2)}`)
+        .join(', ')} ms; ` + `${systemCalls.network} system calls on sockets, ${systemCalls.file} on files`,
+  );
+  const warm = floors.map(
+    ({ network, kernelMs, wholeMs, systemCalls }) =>
+      `${network} ADD in a warm process: ${median(wholeMs).toFixed(2)} ms, ${median(kernelMs).toFixed(2)} of them in ${systemCalls} calls of libc`,
+  );
+  return [...phases, ...warm, `an empty process (true): ${median(emptyProcessMs).toFixed(2)} ms`].join('\n');
+}
+
 function write(results: Results): void {
   writeFileSync(
     join(docs, 'bench.json'),
     `${JSON.stringify(results, null, 1).replace(/\n\s+(?=[\d.]+,?\n|\])/g, ' ')}\n`,
   );
+  writeFileSync(join(docs, 'bench.svg'), chartOfCalls(results));
+  writeFileSync(join(docs, 'add.svg'), chartOfTimelines(results));
   const page = join(docs, 'performance.md');
   const markers = /(?<=<!-- bench: written by make bench -->\n)[\s\S]*(?=<!-- \/bench -->)/;
   const text = readFileSync(page, 'utf8');

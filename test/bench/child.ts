@@ -143,11 +143,11 @@ function finish(child: Running, { status, cpuMs, maxrssKiB, endedAt }: Reaped): 
   return { status, stdout, stderr, wallMs: endedAt - child.startedAt, cpuMs, maxrssKiB };
 }
 
+/** Waits for a started program to end. */
+export const waitFor = (child: Running): Finished => finish(child, reap(child.pid));
+
 /** Runs a program to its end. */
-export function run(program: Program): Finished {
-  const child = start(program);
-  return finish(child, reap(child.pid));
-}
+export const run = (program: Program): Finished => waitFor(start(program));
 
 /** Runs a program that must succeed. Gives its stdout. */
 export function must(argv: readonly string[]): string {

@@ -38,16 +38,26 @@ export class Namespace implements Disposable {
     check('unshare', c.unshare(CLONE_NEWNET));
     check(`mount ${this.path}`, c.mount(text(ownNamespace), text(this.path), 0n, BigInt(MS_BIND), 0n));
     this.#fd = openSync(ownNamespace, 'r');
+    Namespace.home();
+  }
+
+  /** Moves the thread into the namespace, until `Namespace.home()`. Nothing else may be awaited in between than promises of this thread. */
+  enter(): void {
+    check(`setns ${this.path}`, c.setns(this.#fd, CLONE_NEWNET));
+  }
+
+  /** Moves the thread back to the bench's own host. */
+  static home(): void {
     check('setns', c.setns(home, CLONE_NEWNET));
   }
 
   /** Does something in the namespace. It must not be asynchronous: only this thread is moved. */
   inside<T>(body: () => T): T {
-    check(`setns ${this.path}`, c.setns(this.#fd, CLONE_NEWNET));
+    this.enter();
     try {
       return body();
     } finally {
-      check('setns', c.setns(home, CLONE_NEWNET));
+      Namespace.home();
     }
   }
 

@@ -1,5 +1,6 @@
 import type { ContenderName } from './contender.ts';
 import type { NetworkName } from './networks.ts';
+import type { Timeline } from './timeline.ts';
 
 /** What a contender must not exceed, as a ratio to the Go plugins of the same run. */
 export interface Target {
@@ -46,6 +47,7 @@ export interface Results {
   emptyProcessMs: number[]; // `true`, in the same harness: what starting and reaping a process costs here
   contenders: { name: ContenderName; label: string; bytes: number }[];
   series: Series[];
+  timelines: Timeline[];
   floors: Floor[];
 }
 

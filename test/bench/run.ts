@@ -13,5 +13,5 @@ if (process.env.TSBRIDGE_BENCH_INSIDE === undefined) {
   process.exitCode = status ?? 1;
 } else {
   const { bench } = await import('./bench.ts');
-  bench();
+  await bench();
 }

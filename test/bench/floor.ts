@@ -1,0 +1,102 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadLibc } from '#ffi';
+import { Call, dispatch, type Host } from '../../src/dispatch.ts';
+import type { Libc } from '../../src/sys/libc.ts';
+import { Namespace } from './namespace.ts';
+import { type NetworkName, networks } from './networks.ts';
+import type { Floor } from './results.ts';
+
+const warmUp = 30;
+
+/**
+ * What is left when nothing has to be started: the plugin's own ADD, called again and again in this process, which has compiled
+ * everything long ago. The time inside libc is the kernel's, and no plugin in any language does these operations faster.
+ */
+export async function measureFloor(workDir: string, network: NetworkName, samples: number): Promise<Floor> {
+  const { ipam, ...rest } = networks[network];
+  const dataDir = join(workDir, 'floor');
+  mkdirSync(dataDir, { recursive: true });
+  const stdin = JSON.stringify({ ...rest, type: 'tsbridge', ipam: { ...ipam, type: 'host-local', dataDir } });
+  const clock = new LibcClock(loadLibc());
+  const floor: Floor = { network, kernelMs: [], wholeMs: [], systemCalls: 0 };
+  using host = new Namespace(`host-floor-${network}`);
+  using resident = new Namespace(`floor-${network}-resident`);
+  using pod = new Namespace(`floor-${network}`);
+  const call = (command: string, { path }: Namespace) => callInProcess(clock, command, path, stdin);
+  host.enter();
+  try {
+    await call('ADD', resident);
+    for (let n = 0; n < samples + warmUp; n++) {
+      clock.reset();
+      const start = performance.now();
+      await call('ADD', pod);
+      const wholeMs = performance.now() - start;
+      if (n >= warmUp) {
+        floor.wholeMs.push(Math.round(wholeMs * 1000) / 1000);
+        floor.kernelMs.push(Math.round(clock.ms * 1000) / 1000);
+        floor.systemCalls = clock.calls;
+      }
+      await call('DEL', pod);
+    }
+    await call('DEL', resident);
+  } finally {
+    Namespace.home();
+  }
+  return floor;
+}
+
+async function callInProcess(clock: LibcClock, command: string, netns: string, stdin: string): Promise<void> {
+  let stdout = '';
+  const env = {
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: netns.replaceAll('/', '-').slice(1),
+    CNI_NETNS: netns,
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: '',
+  };
+  const host: Host = {
+    env,
+    argv: [],
+    readStdin: () => Buffer.from(stdin),
+    peekStdin: () => Buffer.from(stdin),
+    stdout: (text) => {
+      stdout += text;
+      return true;
+    },
+    stderr: (text) => void process.stderr.write(text),
+    libc: () => clock.libc,
+    bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    holdSignals: () => {},
+    heldSignal: async () => undefined,
+    seenSignal: () => undefined,
+    elapsedMs: () => 0,
+  };
+  const status = await dispatch(host, new Call(host));
+  if (status !== 0) throw new Error(`${command} in this process: ${stdout}`);
+}
+
+/** libc that knows how long it was called. */
+class LibcClock {
+  readonly libc: Libc;
+  ms = 0;
+  calls = 0;
+
+  constructor(libc: Libc) {
+    const timed =
+      (call: (...args: unknown[]) => unknown) =>
+      (...args: unknown[]) => {
+        const start = performance.now();
+        const result = call(...args);
+        this.ms += performance.now() - start;
+        this.calls++;
+        return result;
+      };
+    this.libc = Object.fromEntries(Object.entries(libc).map(([name, call]) => [name, timed(call)])) as unknown as Libc;
+  }
+
+  reset(): void {
+    this.ms = 0;
+    this.calls = 0;
+  }
+}

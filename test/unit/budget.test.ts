@@ -1,0 +1,162 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+import t from 'tap';
+import { bundle, project, type Runtime } from '../../scripts/build/bundle.ts';
+import { sizes } from '../../scripts/bundle-report.ts';
+import { reachedFrom } from '../support/module-graph.ts';
+
+// A container runtime starts the plugin anew for every pod, so what a call loads is what a pod waits for. These budgets are counts, not
+// times: the same on every machine, and exceeded by the first careless import. If you exceed one for a good reason, raise it here and
+// say why; docs/performance.md tells what it costs, and "make report" what the bytes are.
+
+const kB = 1000;
+
+/** Bytes in the bundle, minified, by npm package; any other package is a surprise. */
+const packages: { name: string; most: number; reason: string }[] = [
+  { name: 'tsbridge', most: 185 * kB, reason: 'all of src/' },
+  { name: 'netlink', most: 25 * kB, reason: 'message types and encoders of rtnetlink; no socket, no native addon' },
+  { name: 'zod', most: 19 * kB, reason: "zod/mini, tree-shaken: the configuration's schema" },
+  { name: 'pino', most: 26 * kB, reason: 'logs, when somebody asks for them' },
+  { name: 'thread-stream', most: 11 * kB, reason: "pino's" },
+  { name: 'sonic-boom', most: 10 * kB, reason: "pino's" },
+  { name: 'safe-stable-stringify', most: 8 * kB, reason: "pino's" },
+  { name: '@pinojs/redact', most: 6 * kB, reason: "pino's" },
+  { name: 'pino-std-serializers', most: 5 * kB, reason: "pino's" },
+  { name: 'quick-format-unescaped', most: 2 * kB, reason: "pino's" },
+  { name: 'on-exit-leak-free', most: 2 * kB, reason: "pino's" },
+  { name: 'atomic-sleep', most: 1 * kB, reason: "pino's" },
+  { name: 'ip-cidr', most: 4 * kB, reason: 'the commands for people' },
+  { name: 'ip-address', most: 22 * kB, reason: "ip-cidr's" },
+  { name: 'jsbn', most: 20 * kB, reason: "ip-address's" },
+  { name: 'sprintf-js', most: 4 * kB, reason: "ip-address's" },
+];
+
+/** What each kind of call evaluates before it does anything: the modules that it asks for, and all that these import. */
+const calls: { call: string; roots: string[]; most: number; packages: string[]; builtins: string[]; reason: string }[] =
+  [
+    {
+      call: 'VERSION',
+      roots: [],
+      most: 18 * kB,
+      packages: ['tsbridge'],
+      builtins: ['node:fs'],
+      reason: 'asked of every plugin of every list, for nearly every command of podman',
+    },
+    {
+      call: 'ADD',
+      roots: ['src/cni/parse-netconf.ts', 'src/verbs/add.ts', 'src/cni/result-format.ts'],
+      most: 185 * kB,
+      packages: ['netlink', 'tsbridge', 'zod'],
+      builtins: ['node:fs', 'node:path'],
+      reason: 'a pod waits for it',
+    },
+    {
+      call: 'DEL',
+      roots: ['src/cni/parse-netconf.ts', 'src/verbs/del.ts'],
+      most: 185 * kB,
+      packages: ['netlink', 'tsbridge', 'zod'],
+      builtins: ['node:fs', 'node:path'],
+      reason: 'a drained node runs hundreds at once',
+    },
+  ];
+
+/** Everything that an ADD may load lazily, and when. `await import()` on the way of every ADD belongs into `roots` above. */
+const lazyOfAdd: Record<string, string> = {
+  'src/dispatch.ts -> src/cli.ts': 'run by a person',
+  'src/dispatch.ts -> src/cni/parse-netconf.ts': 'every verb but VERSION',
+  'src/dispatch.ts -> src/cni/result-format.ts': 'ADD',
+  'src/dispatch.ts -> src/log/pino-logger.ts': 'somebody wants a log',
+  'src/dispatch.ts -> src/verbs/add.ts': 'ADD',
+  'src/dispatch.ts -> src/verbs/as-ipam.ts': "run as another plugin's IPAM plugin",
+  'src/dispatch.ts -> src/verbs/check.ts': 'CHECK',
+  'src/dispatch.ts -> src/verbs/del.ts': 'DEL',
+  'src/dispatch.ts -> src/verbs/gc.ts': 'GC',
+  'src/dispatch.ts -> src/verbs/status.ts': 'STATUS',
+  'src/verbs/ipam.ts -> src/ipam/delegate.ts': 'another IPAM plugin than host-local',
+  'src/verbs/masquerade.ts -> src/kernel/iptables.ts': 'ipMasqBackend: "iptables"',
+};
+
+const isBuiltin = (path: string) => path.startsWith('node:');
+const isModule = (path: string) => !isBuiltin(path) && path !== 'bun:ffi' && path !== '<runtime>';
+
+for (const runtime of ['node', 'bun'] satisfies Runtime[]) {
+  t.test(`the bundle for ${runtime}`, async (t) => {
+    const dir = t.testdir({});
+    const { path, metafile } = await bundle(runtime, dir);
+    const { packages: found, files, total } = sizes(metafile);
+
+    t.strictSame(
+      Object.keys(found).sort(),
+      packages.map(({ name }) => name).sort(),
+      'holds the packages that are meant to be in it',
+    );
+    for (const { name, most, reason } of packages) {
+      t.ok((found[name] ?? 0) <= most, `${name}: ${found[name]} bytes, at most ${most} (${reason})`);
+    }
+    t.equal(readFileSync(path).length, total, 'is as big as the metafile says');
+
+    for (const { call, roots, most, packages: allowed, builtins, reason } of calls) {
+      t.test(`what ${call} evaluates`, async (t) => {
+        const { modules } = reachedFrom(metafile, [`src/entry.${runtime}.ts`, ...roots]);
+        const evaluated = modules.filter(isModule);
+        const bytes = evaluated.reduce((sum, module) => sum + (files[module] ?? 0), 0);
+        t.ok(bytes <= most, `${bytes} bytes, at most ${most} (${reason})`);
+        t.ok(bytes > most / 2, `the budget of ${most} is not idle: ${bytes}`);
+        t.strictSame(packagesOf(evaluated), allowed, 'packages');
+        t.strictSame(modules.filter(isBuiltin).sort(), builtins, "the runtime's modules");
+      });
+    }
+
+    const add = calls.find(({ call }) => call === 'ADD');
+    const { lazy } = reachedFrom(metafile, [`src/entry.${runtime}.ts`, ...(add?.roots ?? [])]);
+    t.strictSame(lazy, Object.keys(lazyOfAdd).sort(), 'ADD loads lazily what the table says');
+    const unused = Object.keys(metafile.inputs).filter(
+      (input) => input.endsWith('.node') || input.includes('node-gyp'),
+    );
+    t.strictSame(unused, [], 'holds no native addon');
+  });
+}
+
+t.test('a module that is imported carelessly is noticed', async (t) => {
+  const metafile = {
+    inputs: {
+      'src/a.ts': {
+        bytes: 1,
+        imports: [
+          { path: 'src/b.ts', kind: 'import-statement' },
+          { path: 'src/c.ts', kind: 'dynamic-import' },
+        ],
+      },
+      'src/b.ts': { bytes: 1, imports: [{ path: 'node_modules/heavy/index.js', kind: 'import-statement' }] },
+      'src/c.ts': { bytes: 1, imports: [] },
+      'node_modules/heavy/index.js': {
+        bytes: 1,
+        imports: [{ path: 'node:crypto', kind: 'require-call', external: true }],
+      },
+    },
+    outputs: {},
+  } as unknown as Metafile;
+  t.strictSame(reachedFrom(metafile, ['src/a.ts']), {
+    modules: ['src/a.ts', 'src/b.ts', 'node_modules/heavy/index.js', 'node:crypto'],
+    lazy: ['src/a.ts -> src/c.ts'],
+  });
+  t.strictSame(packagesOf(['src/a.ts', 'node_modules/heavy/index.js']), ['heavy', 'tsbridge']);
+});
+
+t.test('the project depends on no package that a bundle does not need', async (t) => {
+  const { dependencies = {} } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as {
+    dependencies?: Record<string, string>;
+  };
+  t.strictSame(dependencies, {}, 'everything is bundled: whoever installs the executables installs nothing else');
+});
+
+/** The npm packages that modules belong to, by the names that `sizes` uses. */
+function packagesOf(modules: readonly string[]): string[] {
+  const names = modules.map((path) => {
+    const [first = '', second = ''] = (path.split('node_modules/').at(-1) ?? '').split('/');
+    if (!path.includes('node_modules/')) return 'tsbridge';
+    return first.startsWith('@') ? `${first}/${second}` : first;
+  });
+  return [...new Set(names)].sort();
+}
