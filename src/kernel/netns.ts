@@ -21,7 +21,11 @@ export function netnsExists(path: string): boolean {
  * A function that has finished when it returns.
  * What a body leaves to later, a promise or a callback, would run outside of the namespace, or another task's work inside of it.
  */
-export type SyncBody<B extends () => unknown> = ReturnType<B> extends PromiseLike<unknown> ? never : B;
+export type SyncBody<B extends () => unknown> = [ReturnType<B>] extends [never]
+  ? B
+  : [ReturnType<B>] extends [PromiseLike<unknown>]
+    ? never
+    : B;
 
 /** A network namespace, held open, with its rtnetlink socket. */
 export class Netns implements Disposable {

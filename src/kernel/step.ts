@@ -109,9 +109,8 @@ export function stepOf(op: LinkOp, around: Surroundings): Step {
     }
     case 'vlan.add':
     case 'vlan.del': {
-      const isNew = around.isNew('host', op.dev);
       const index = around.index('host', op.dev);
-      const inverse = isNew ? [] : vlanInverse(op, index, around);
+      const inverse = around.isNew('host', op.dev) ? [] : vlanInverse(op, index, around);
       if (op.op === 'vlan.add') return step([newVlan(index, op)], { inverse });
       // nbp_vlan_delete(): ENOENT for an id that the port does not have.
       return step([deleteVlan(index, op)], { inverse, accept: acceptErrno(op, errno.ENOENT) });
