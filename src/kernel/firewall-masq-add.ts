@@ -115,8 +115,12 @@ export class MasqAdd implements Step {
       tx.push(this, 'prefixes', delElements(writer, FAMILY, TABLE, this.#local));
       tx.guard();
     }
-    const elements = intervalElements(isOverlap ? wanted : missing);
-    tx.push(this, 'prefixes', newElements(writer, FAMILY, TABLE, this.#local, elements, options));
+    const added = isOverlap ? wanted : missing;
+    // An attribute is no longer than 64 KiB (struct nlattr, linux/netlink.h).
+    for (let at = 0; at < added.length; at += 400) {
+      const elements = intervalElements(added.slice(at, at + 400));
+      tx.push(this, 'prefixes', newElements(writer, FAMILY, TABLE, this.#local, elements, options));
+    }
   }
 
   /** The network, the address or a prefix came or went after the look. */

@@ -18,12 +18,5 @@ export function setName(kind: 'pods' | 'local', family: Family, network: string)
   return whole.length <= longest ? whole : `${whole.slice(0, longest - 17)}/${hash64(network)}`;
 }
 
-/** The network that a set of this kind belongs to, or undefined when it is another set, or its name was cut. */
-export function networkOfSet(kind: 'pods' | 'local', name: string): { network: string; family: Family } | undefined {
-  const family = name.startsWith(`${kind}4.`) ? 4 : name.startsWith(`${kind}6.`) ? 6 : undefined;
-  if (!family || name.includes('/')) return undefined;
-  return { family, network: name.slice(kind.length + 2) };
-}
-
 /** The comment of a network's rule, 128 bytes at most, which is what nft reads back. */
 export const ruleComment = (network: string): string => `network ${network}`.slice(0, 128);

@@ -186,7 +186,7 @@ export class SpoofCheckDel implements Step {
   }
 
   mark(changed: boolean[]): void {
-    for (const { op, allowed, checked } of this.#entries) changed[op] = checked || allowed.length > 0;
+    for (const { op, checked } of this.#entries) changed[op] = checked;
   }
 
   questions(writer: NftWriter): Message[] {
@@ -195,15 +195,13 @@ export class SpoofCheckDel implements Step {
 
   hear(outcomes: readonly Outcome[], dump: Dump): void {
     this.#isLast = false;
+    for (const [i, entry] of this.#entries.entries()) entry.checked = outcomes[i]?.errno === 0;
+    if (!this.#entries.some(({ checked }) => checked)) return; // what nobody checks, nobody allows
     const read = (set: string) => elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, set)));
     const isOurs = ({ key }: Element) => this.#entries.some(({ dev }) => isOf(key, dev));
     const allowed = read(ALLOWED);
-    for (const [i, entry] of this.#entries.entries()) {
-      entry.checked = outcomes[i]?.errno === 0;
-      entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
-    }
-    const isAny = this.#entries.some(({ checked, allowed: own }) => checked || own.length > 0);
-    this.#isLast = isAny && allowed.every(isOurs) && read(CHECKED).every(isOurs);
+    for (const entry of this.#entries) entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
+    this.#isLast = allowed.every(isOurs) && read(CHECKED).every(isOurs);
   }
 
   write(tx: Transaction): void {
@@ -214,7 +212,8 @@ export class SpoofCheckDel implements Step {
       return;
     }
     for (const { dev, allowed, checked } of this.#entries) {
-      if (checked) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, CHECKED, [{ key: dev }]));
+      if (!checked) continue;
+      tx.push(this, 'element', delElements(writer, FAMILY, TABLE, CHECKED, [{ key: dev }]));
       const keys = allowed.map(({ key }) => ({ key }));
       if (keys.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, ALLOWED, keys));
     }
