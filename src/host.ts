@@ -20,6 +20,7 @@ const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export function processHost(startedAt: number): Host {
   let libc: Libc | undefined;
   let held: string | undefined;
+  let boot: string | undefined;
   return {
     env: process.env,
     argv: process.argv.slice(2),
@@ -31,7 +32,10 @@ export function processHost(startedAt: number): Host {
       libc ??= loadOrRefuse();
       return libc;
     },
-    bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    bootId: () => {
+      boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+      return boot;
+    },
     holdSignals: () => {
       for (const signal of signals) {
         process.on(signal, () => {

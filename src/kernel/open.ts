@@ -30,6 +30,7 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
   let lock: BridgeLock | undefined;
   let netfilter: NetlinkSocket | undefined;
   let firewall: Firewall | undefined;
+  let cookie: bigint | undefined;
 
   const theHost = () => {
     host ??= Netns.own(libc());
@@ -59,11 +60,16 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
     },
   } satisfies ApplyOptions;
 
+  const readCookie = () => {
+    const bytes = Buffer.alloc(8);
+    const length = libc().getsockopt(theHost().route.fd, SOL_SOCKET, SO_NETNS_COOKIE, bytes);
+    return length === 8 ? bytes.readBigUInt64LE() : 0n;
+  };
+
   return {
     get hostCookie() {
-      const cookie = Buffer.alloc(8);
-      const length = libc().getsockopt(theHost().route.fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie);
-      return length === 8 ? cookie.readBigUInt64LE() : 0n;
+      cookie ??= readCookie();
+      return cookie;
     },
     openContainer(path, allowOwn) {
       container?.[Symbol.dispose]();
