@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadLibc } from '#ffi';
@@ -124,6 +124,20 @@ export class TestStore implements Disposable {
   /** Whatever was open belonged to processes that were killed: the kernel has closed their files. */
   buryKilled(): void {
     this.#open = [];
+  }
+
+  exists(): boolean {
+    return existsSync(this.dir);
+  }
+
+  /** A person keeps an address out. */
+  reserve(ip: string, note: string): void {
+    writeFileSync(`${this.dir}/${ip}`, note);
+  }
+
+  /** A person removes everything that the reference plugin does not know. */
+  dropIndex(): void {
+    rmSync(`${this.dir}/.tsbridge`, { recursive: true, force: true });
   }
 
   /** The store as the reference plugin sees it: file name to content, without what is ours. */

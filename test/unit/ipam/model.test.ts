@@ -1,0 +1,15 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { histories, live } from '../../support/ipam-model.ts';
+
+t.test('whatever happens to a store, who lives keeps its addresses and nobody else gets them', async (t) => {
+  let events = 0;
+  fc.assert(
+    fc.property(histories(false), (history) => {
+      events += history.length;
+      live(history);
+    }),
+    { numRuns: 300 },
+  );
+  t.ok(events > 1000, `${events} events`);
+});
