@@ -3,8 +3,12 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { attempt } from '../support/command.ts';
+import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
+import { Chain } from './chain.ts';
+import { leftBehind } from './left-behind.ts';
 import { NodeTree } from './node-tree.ts';
+import { onePlugin } from './plugin.ts';
 
 const script = fileURLToPath(new URL('../../scripts/install-node', import.meta.url));
 const needed = { skip: missing('busybox', 'chroot') };
@@ -138,6 +142,35 @@ t.test('install-node says what will not work, and does the rest', needed, async 
     'a list must not name a plugin that is not there',
   );
 });
+
+for (const plugin of onePlugin.filter(({ isReference }) => !isReference)) {
+  t.test(
+    `${plugin.name}: the network that install-node writes gives pods theirs`,
+    { skip: missing('nft') },
+    async (t) => {
+      const { tree, install } = nodeOf(t);
+      const ranges = [
+        '--pod-cidr',
+        '10.244.1.0/24,fd00:10:244:1::/64',
+        '--cluster-cidr',
+        '10.244.0.0/16,fd00:10:244::/48',
+      ];
+      t.equal(install(...ranges, '--mtu', '1450').status, 0);
+      const host = await Host.create(t, { plugin: plugin.path });
+      const chain = new Chain(host, JSON.parse(readFileSync(tree.path(conflist), 'utf8')));
+      const [one, two] = [host.container(), host.container()];
+      chain.add(one);
+      const { ips } = chain.add(two);
+      for (const { address } of ips as { address: string }[]) {
+        const [ip = ''] = address.split('/');
+        t.ok(one.canReach(ip), `a pod reaches another at ${ip}`);
+      }
+      t.equal(one.ip('link', 'show', 'eth0')[0].mtu, 1450);
+      for (const pod of [one, two]) chain.del(pod);
+      t.strictSame(leftBehind(host, [one.id, two.id]), [], 'nothing is left');
+    },
+  );
+}
 
 const refusals: [string, string[], RegExp][] = [
   ['no prefix length', ['--pod-cidr', '10.244.1.0'], /not a prefix: 10\.244\.1\.0/],

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Container } from '../support/container.ts';
 import { Host } from '../support/host.ts';
 import { Chain, type Conflist } from './chain.ts';
@@ -6,29 +7,28 @@ import { type Inside, inPod } from './talk.ts';
 
 export type Family = 4 | 6;
 
-/** Addresses of documentation (RFC 5737, RFC 3849) for the nodes' network, private ones for pods and services. */
+/**
+ * Addresses of documentation (RFC 5737, RFC 3849) for the nodes' network, private ones for pods and services: those of
+ * docs/kubernetes.md, whose commands are run.
+ */
 const plan = {
   4: {
-    outside: '203.0.113.1',
-    node: (n: number) => `203.0.113.${10 + n}`,
+    outside: '192.0.2.1',
+    node: (n: number) => `192.0.2.${10 + n}`,
     nodeLength: 24,
     podRange: (n: number) => `10.244.${n}.0/24`,
     gateway: (n: number) => `10.244.${n}.1`,
     clusterRange: '10.244.0.0/16',
     tunnel: (n: number) => `192.168.77.${n}`,
-    tunnelLength: 24,
-    defaultRoute: '0.0.0.0/0',
   },
   6: {
-    outside: '2001:db8:113::1',
-    node: (n: number) => `2001:db8:113::${10 + n}`,
+    outside: '2001:db8::1',
+    node: (n: number) => `2001:db8::${10 + n}`,
     nodeLength: 64,
     podRange: (n: number) => `fd00:10:244:${n}::/64`,
     gateway: (n: number) => `fd00:10:244:${n}::1`,
     clusterRange: 'fd00:10:244::/48',
     tunnel: (n: number) => `fd00:77::${n}`,
-    tunnelLength: 64,
-    defaultRoute: '::/0',
   },
 } as const;
 
@@ -36,7 +36,6 @@ export const families: readonly Family[] = [4, 6];
 export const addresses = plan;
 
 export interface LabOptions {
-  nodes: number;
   /** How a packet finds the pods of another node: the next hop on a shared link, or a VXLAN device. */
   underlay: 'routes' | 'vxlan';
   /** Of the plugin; default: isDefaultGateway, ipMasq, hairpinMode, both families. Merged over the default. */
@@ -84,7 +83,7 @@ export class LabNode {
   }
 }
 
-/** Nodes and the world outside on one link; the outside has no route to pods and knows the nodes' addresses alone. */
+/** Two nodes, as in docs/kubernetes.md, and the world outside on one link; the outside has no route to pods and knows the nodes' addresses alone. */
 export class Lab {
   readonly outside: Host;
   readonly nodes: LabNode[];
@@ -103,7 +102,7 @@ export class Lab {
       ...families.map((f) => `ip addr add ${plan[f].outside}/${plan[f].nodeLength} dev lan ${nodad(f)}`),
     ]);
     const nodes: LabNode[] = [];
-    for (let n = 1; n <= options.nodes; n++) {
+    for (let n = 1; n <= 2; n++) {
       const host = await Host.create(t, { plugin: plugin.path });
       outside.run(['ip', 'link', 'add', `node${n}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid)]);
       outside.run(['ip', 'link', 'set', `node${n}`, 'master', 'lan', 'up']);
@@ -115,7 +114,7 @@ export class Lab {
         // to pass the firewall for their addresses to be translated back.
         'sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1',
         'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1',
-        ...(options.underlay === 'vxlan' ? tunnel(n, options.nodes) : routes(n, options.nodes)),
+        ...commandsOfManual(options.underlay, n),
       ]);
       nodes.push(new LabNode(host, n, list(plugin, n, options.conf)));
     }
@@ -136,28 +135,17 @@ function list(plugin: Plugin, n: number, conf: Record<string, unknown> = {}): Co
   return { cniVersion: '1.0.0', name: 'pods', plugins: [bridge] };
 }
 
-/** docs/kubernetes.md, "Static routes". */
-function routes(n: number, count: number): string[] {
-  return others(n, count).flatMap((other) =>
-    families.map((f) => `ip -${f} route add ${plan[f].podRange(other)} via ${plan[f].node(other)}`),
-  );
-}
+const manual = new URL('../../docs/kubernetes.md', import.meta.url);
+const chapter = { routes: '### Static routes', vxlan: '### VXLAN' };
 
-/** docs/kubernetes.md, "VXLAN". */
-function tunnel(n: number, count: number): string[] {
-  return [
-    `ip link add vxlan0 type vxlan id 77 local ${plan[4].node(n)} dstport 4789 dev eth0`,
-    'ip link set vxlan0 up',
-    ...families.map((f) => `ip addr add ${plan[f].tunnel(n)}/${plan[f].tunnelLength} dev vxlan0 ${nodad(f)}`),
-    ...others(n, count).map((other) => `bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst ${plan[4].node(other)}`),
-    ...others(n, count).flatMap((other) =>
-      families.map((f) => `ip -${f} route add ${plan[f].podRange(other)} via ${plan[f].tunnel(other)}`),
-    ),
-  ];
-}
-
-function others(n: number, count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index + 1).filter((other) => other !== n);
+/** The commands that docs/kubernetes.md gives for node A or B: the first indented block under the heading. */
+function commandsOfManual(underlay: LabOptions['underlay'], n: number): string[] {
+  const [, text = ''] = readFileSync(manual, 'utf8').split(`${chapter[underlay]}\n`);
+  const [block = ''] = /(^ {4}.*\n|^\n(?= {4}))+/m.exec(text) ?? [];
+  const [, a = '', b = ''] = block.split(/^ {4}# on [AB]$/m);
+  const commands = (n === 1 ? a : b).split('\n').filter((line) => line.trim() !== '');
+  if (commands.length < 2) throw new Error(`no commands under "${chapter[underlay]}" in docs/kubernetes.md`);
+  return commands;
 }
 
 function nodad(family: Family): string {

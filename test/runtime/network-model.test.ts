@@ -26,8 +26,8 @@ function clusterConf(plugin: Plugin): Record<string, unknown> {
   return plugin.isReference ? { ipMasq: false } : { nonMasqueradeCIDRs: [clusterRange[4], clusterRange[6]] };
 }
 
-async function cluster(t: Test, plugin: Plugin, options: Omit<LabOptions, 'nodes'>) {
-  const lab = await Lab.create(t, plugin, { nodes: 2, ...options, conf: { ...clusterConf(plugin), ...options.conf } });
+async function cluster(t: Test, plugin: Plugin, options: LabOptions) {
+  const lab = await Lab.create(t, plugin, { ...options, conf: { ...clusterConf(plugin), ...options.conf } });
   const [a, b] = lab.nodes;
   if (!a || !b) throw new Error('two nodes were asked for');
   if (plugin.isReference) {
@@ -210,7 +210,7 @@ for (const plugin of onePlugin) {
   }
 
   t.test(`${plugin.name}: without nonMasqueradeCIDRs, ipMasq hides a pod from pods of other nodes`, async (t) => {
-    const lab = await Lab.create(t, plugin, { nodes: 2, underlay: 'routes' });
+    const lab = await Lab.create(t, plugin, { underlay: 'routes' });
     const [a1, b1] = lab.nodes.map((node) => node.pod()) as [LabPod, LabPod];
     await serve(t, b1.inside, 'b1', 80);
     for (const family of families) {
