@@ -1,10 +1,17 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { asCniError } from '../cni/error.ts';
+import type { Family } from '../ip/address.ts';
 import { getTables, tableOf } from '../netlink/nft-table.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import { commit, dumper } from './firewall-commit.ts';
 import { legacyTableExists, removeLegacyChains } from './go-leftovers-legacy.ts';
 import { GoRules, isSuspect } from './go-leftovers-nft.ts';
+
+/** iptables-legacy, which is no part of nf_tables. */
+export interface Legacy {
+  exists(family: Family): boolean;
+  remove(family: Family, attachment: Attachment): string[]; // what was removed, in words
+}
 
 /**
  * Removes what the reference Go plugin made for the attachment (reference behaviour, all back ends), so that a node can be switched over
@@ -18,6 +25,7 @@ import { GoRules, isSuspect } from './go-leftovers-nft.ts';
 export function removeGoLeftovers(
   open: () => NetlinkSocket,
   attachment: Attachment,
+  legacy: Legacy = { exists: legacyTableExists, remove: removeLegacyChains },
 ): { removed: string[]; errors: Error[] } {
   const removed: string[] = [];
   const errors: Error[] = [];
@@ -30,7 +38,7 @@ export function removeGoLeftovers(
   };
   attempt(() => removeRules(open, attachment));
   for (const family of [4, 6] as const) {
-    if (legacyTableExists(family)) attempt(() => removeLegacyChains(family, attachment));
+    if (legacy.exists(family)) attempt(() => legacy.remove(family, attachment));
   }
   return { removed, errors };
 }

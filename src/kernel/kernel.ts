@@ -27,6 +27,8 @@ export interface Kernel extends Disposable {
   routes(where: Where, filter?: { table?: number }): RouteState[];
   /** VLANs of one bridge port; empty where the kernel has no VLAN filtering. */
   vlans(index: number): VlanState[];
+  /** The ports (ifindex) of all bridges that are in one VLAN. */
+  portsInVlan(vid: number): number[];
   /** A value below /proc/sys, trimmed; undefined when there is no such file. */
   sysctl(where: Where, key: string): string | undefined;
 

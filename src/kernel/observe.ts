@@ -54,3 +54,12 @@ export function readVlans(netns: Netns, index: number): VlanState[] {
     .dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })
     .flatMap((reply) => parseVlans(reply, index));
 }
+
+/** The ports of all bridges that are in a VLAN, by index, in one dump. */
+export function readPortsInVlan(netns: Netns, vid: number): number[] {
+  return netns.route
+    .dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })
+    .map((reply) => ({ reply, index: reply.body.readInt32LE(4) })) // struct ifinfomsg, ifi_index
+    .filter(({ reply, index }) => parseVlans(reply, index).some((vlan) => vlan.vid === vid))
+    .map(({ index }) => index);
+}

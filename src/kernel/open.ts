@@ -9,7 +9,7 @@ import { makeFirewall } from './firewall.ts';
 import type { Firewall, MakeFirewall } from './firewall-port.ts';
 import type { Kernel } from './kernel.ts';
 import { Netns } from './netns.ts';
-import { readAddresses, readLink, readLinks, readRoutes, readVlans } from './observe.ts';
+import { readAddresses, readLink, readLinks, readPortsInVlan, readRoutes, readVlans } from './observe.ts';
 import { readSysctl } from './sysctl.ts';
 
 const SOL_SOCKET = 1; // asm-generic/socket.h
@@ -81,6 +81,7 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
     addresses: (where, index) => readAddresses(netns(where), index),
     routes: (where, filter) => readRoutes(netns(where), filter),
     vlans: (index) => readVlans(theHost(), index),
+    portsInVlan: (vid) => readPortsInVlan(theHost(), vid),
     sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
     masqueraded: (network, address) => options.firewall().masqueraded(network, address),
     spoofChecked: (dev) => options.firewall().spoofChecked(dev),

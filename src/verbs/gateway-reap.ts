@@ -9,9 +9,9 @@ export function removeUnusedGateway(kernel: Kernel, { bridge, vlan }: Pick<NetCo
   const master = kernel.link('host', bridge);
   if (!link || !master || link.kind !== 'veth' || !kernel.alone()) return;
   const ownPort = vlanGatewayPortName(bridge, vlan);
+  const inVlan = new Set(kernel.portsInVlan(vlan));
   const users = kernel
     .links('host', { master: master.index })
-    .filter((port) => port.name !== ownPort && port.index !== link.peerIndex)
-    .filter((port) => kernel.vlans(port.index).some(({ vid }) => vid === vlan));
+    .filter((port) => inVlan.has(port.index) && port.name !== ownPort && port.index !== link.peerIndex);
   if (users.length === 0) kernel.apply([{ op: 'link.del', in: 'host', dev }], []);
 }
