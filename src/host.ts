@@ -25,7 +25,7 @@ export function processHost(startedAt: number): Host {
     env: process.env,
     argv: process.argv.slice(2),
     readStdin: () => readToEnd(0),
-    peekStdin: () => peek(0),
+    peekStdin: () => peek(0, loadOrRefuse),
     stdout: (text) => writeAll(1, text),
     stderr: (text) => void writeAll(2, text),
     libc: () => {
@@ -106,18 +106,33 @@ export function readToEnd(fd: number): Uint8Array {
 const stdinError = (problem: string, details?: string) =>
   new CniError(code.ioFailure, `error reading from stdin: ${problem}`, details === undefined ? {} : { details });
 
-/** What is in a file, or at this moment in a pipe. Nothing of a terminal, of a socket, and of what cannot be read. */
-export function peek(fd: number): Uint8Array {
+/** recv(2), linux/socket.h: what has not arrived is not waited for. */
+const MSG_DONTWAIT = 0x40;
+const EAGAIN = 11;
+
+/** What is in a file, or at this moment in a pipe or a socket. Nothing of a terminal, and of what cannot be read. */
+export function peek(fd: number, load: () => Libc): Uint8Array {
   const nothing = new Uint8Array();
   const buffer = Buffer.allocUnsafe(64 * 1024);
   try {
     const stat = fstatSync(fd);
     if (stat.isFile()) return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, null));
+    if (stat.isSocket()) {
+      // Node's child_process gives its children sockets. Only recv(2) can leave the descriptor as it is and yet not wait.
+      const libc = load();
+      return buffer.subarray(
+        0,
+        readWithin(buffer, (into) => libc.recv(fd, into, MSG_DONTWAIT)),
+      );
+    }
     if (!stat.isFIFO()) return nothing;
     // A pipe opened anew: not blocking applies to this opening alone, not to whoever else has the pipe open.
     const pipe = openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return buffer.subarray(0, readWithin(pipe, buffer, peekTimeoutMs));
+      return buffer.subarray(
+        0,
+        readWithin(buffer, (into) => readNow(pipe, into)),
+      );
     } finally {
       closeSync(pipe);
     }
@@ -126,21 +141,29 @@ export function peek(fd: number): Uint8Array {
   }
 }
 
-/** Reads until the end or until the time is over. Returns the number of bytes. */
-function readWithin(fd: number, buffer: Buffer, timeoutMs: number): number {
-  const deadline = performance.now() + timeoutMs;
+/** One read: the number of bytes, or -EAGAIN when there are none now. */
+function readNow(fd: number, into: Buffer): number {
+  try {
+    return readSync(fd, into, 0, into.length, null);
+  } catch (error) {
+    if (errnoOf(error) === 'EAGAIN') return -EAGAIN;
+    throw error;
+  }
+}
+
+/** Reads until the end, until what is there is complete, or until the time is over. Returns the number of bytes. */
+function readWithin(buffer: Buffer, read: (into: Buffer) => number): number {
+  const deadline = performance.now() + peekTimeoutMs;
   let length = 0;
   while (length < buffer.length) {
-    try {
-      const got = readSync(fd, buffer, length, buffer.length - length, null);
-      if (got === 0) break;
+    const got = read(buffer.subarray(length));
+    if (got > 0) {
       length += got;
-    } catch (error) {
-      if (errnoOf(error) !== 'EAGAIN') throw error;
-      // Something complete need not end with the end of the pipe: a runtime may keep it open.
-      if (performance.now() >= deadline || isComplete(buffer.subarray(0, length))) break;
-      sleep(1);
+      continue;
     }
+    // A runtime may keep its end open after it has written everything.
+    if (got !== -EAGAIN || performance.now() >= deadline || isComplete(buffer.subarray(0, length))) break;
+    sleep(1);
   }
   return length;
 }

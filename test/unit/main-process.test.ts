@@ -50,6 +50,19 @@ for (const { name, argv } of runtimes) {
     }
   });
 
+  t.test(`${name}: VERSION on a socket, which is what Node gives to its children`, async (t) => {
+    const [file = '', ...args] = plugin.split(' ');
+    const versionEnv = { ...env, CNI_COMMAND: 'VERSION' };
+    const { stdout } = spawnSync(file, args, { encoding: 'utf8', env: versionEnv, input: '{"cniVersion":"0.3.1"}' });
+    t.equal(stdout, `{"cniVersion":"0.3.1",${versions}`);
+    const child = spawn(file, args, { env: versionEnv });
+    const answer = await new Promise<string>((resolve) => {
+      child.stdout.once('data', (bytes: Buffer) => resolve(bytes.toString()));
+    });
+    t.equal(answer, `{"cniVersion":"1.1.0",${versions}`, 'silent and open');
+    child.stdin.destroy();
+  });
+
   t.test(`${name}: VERSION on a pipe that is open and silent`, async (t) => {
     const [file = '', ...args] = plugin.split(' ');
     const child = spawn('sh', ['-c', `sleep 30 | (exec ${[file, ...args].join(' ')})`], {
