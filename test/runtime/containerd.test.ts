@@ -184,6 +184,29 @@ for (const plugin of plugins) {
       nothingLeft(t, node);
     });
 
+    await t.test('no address left', async (t) => {
+      const list = kubeadmList(plugin);
+      const range = { subnet: '10.244.1.0/24', rangeStart: '10.244.1.9', rangeEnd: '10.244.1.9' };
+      Object.assign(list.plugins[0] ?? {}, { ipam: { type: 'host-local', ranges: [[range]] } });
+      use(list);
+      await restartAndWait(t, containerd);
+      node.forgetRecordings();
+      using cri = containerd.cri();
+      const run = (name: string) => cri.runPodSandbox({ name, namespace: 'default', uid: name });
+      const id = await run('lucky');
+      const told = plugin.isReference
+        ? /no IP addresses available in range set: 10\.244\.1\.9/
+        : /tsbridge.* no addresses left in 10\.244\.1\.9/;
+      await t.rejects(run('late'), { message: told }, 'the kubelet is told in the plugin’s words');
+      t.strictSame(await cri.listPodSandbox(), [id], 'containerd took the second back');
+      t.strictSame(Object.keys(node.host.leases('pods')), ['10.244.1.9'], 'the first keeps its address');
+      await cri.stopPodSandbox(id);
+      await cri.removePodSandbox(id);
+      nothingLeft(t, node);
+      use(kubeadmList(plugin, { subnets: ['10.244.1.0/24', 'fd00:10:244:1::/64'] }));
+      await restartAndWait(t, containerd);
+    });
+
     await t.test('ten pods at once, and containerd restarted in between', async (t) => {
       node.forgetRecordings();
       let cri = containerd.cri();
