@@ -20,7 +20,8 @@ interface State {
   tables: string[]; // family and name: '1 tsbridge'
   chains: string[];
   sets: Map<string, Set>;
-  rules: { chain: string; handle: number; sets: string[] }[];
+  /** `raw`: what a dump gives, for a rule that another tool has made. */
+  rules: { chain: string; handle: number; sets: string[]; raw?: Buffer }[];
 }
 
 const copy = (state: State): State => ({
@@ -43,6 +44,8 @@ export class FakeNft {
   before: (attempt: number) => void = () => {};
   /** An errno for a message of a transaction, or of the batch itself (BATCH_BEGIN). */
   refuse: (name: string, attempt: number, set: string | undefined) => number = () => 0;
+  /** A kernel from before NFNL_BATCH_GENID (4.16) ignores it. */
+  knowsGenerations = true;
   readonly libc: Libc;
   #attempts = 0;
   #handle = 0;
@@ -118,7 +121,7 @@ export class FakeNft {
     if (request.type === NFT_MSG.GETRULE) {
       const chain = `${family} ${textOf(attribute(request.body.subarray(4), 2))}`;
       const rules = this.state.rules.filter((rule) => rule.chain === chain);
-      const bodies = rules.map((rule) => ruleBody(family, rule));
+      const bodies = rules.map((rule) => rule.raw ?? ruleBody(family, rule));
       return [...bodies.map((body) => message(request.seq, NFT_MSG.NEWRULE, 2, body)), done(request.seq)];
     }
     const tables = this.state.tables.map((table) => {
@@ -141,7 +144,8 @@ export class FakeNft {
     this.log.push(`batch${generation === undefined ? '' : `@${generation}`} ${words}`);
     const refused = this.refuse('BATCH_BEGIN', attempt, undefined);
     if (refused) return [ack(begin, refused)];
-    if (generation !== undefined && generation !== this.generation) return [ack(begin, ERESTART)];
+    if (this.knowsGenerations && generation !== undefined && generation !== this.generation)
+      return [ack(begin, ERESTART)];
     const next = copy(this.state);
     const answers: Received[] = [];
     let failed = false;
@@ -213,6 +217,12 @@ export class FakeNft {
         const handle = attribute(body.subarray(4), 3)?.readUInt32BE(4);
         if (!state.rules.some((rule) => rule.handle === handle)) return errno.ENOENT;
         state.rules = state.rules.filter((rule) => rule.handle !== handle);
+        return 0;
+      }
+      case NFT_MSG.DELCHAIN: {
+        const chain = `${family} ${textOf(attribute(body.subarray(4), 3))}`;
+        if (!state.chains.includes(chain)) return errno.ENOENT;
+        state.chains = state.chains.filter((one) => one !== chain);
         return 0;
       }
       case NFT_MSG.DELSET:

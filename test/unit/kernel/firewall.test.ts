@@ -113,6 +113,17 @@ t.test('masq.add', async (t) => {
     t.equal(kernel.log.at(-1), 'batch NEWSETELEM');
   });
 
+  t.test('nor do they make two where the kernel knows no generations', async (t) => {
+    const { kernel, firewall } = make();
+    kernel.knowsGenerations = false;
+    kernel.before = (attempt) => {
+      if (attempt === 1) firewall.apply([add('10.1.0.6', 'b')]);
+    };
+    t.strictSame(firewall.apply([add('10.1.0.5', 'a')]), [true]);
+    t.equal(kernel.state.rules.length, 1);
+    t.strictSame(masqueraded(kernel), ['10.1.0.5 a', '10.1.0.6 b']);
+  });
+
   t.test('a network that goes with its last pod at the same moment is made anew', async (t) => {
     const { kernel, firewall } = make();
     firewall.apply([add('10.1.0.6', 'b')]);
