@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import type { Libc } from '../../../src/sys/libc.ts';
 import { withFaults } from '../../support/fs-faults.ts';
 import { realLibc, TestStore } from '../../support/ipam-store.ts';
 
@@ -98,6 +99,17 @@ t.test('an attachment without an interface is not dead while its ADD or its DEL 
   deleting[Symbol.dispose]();
   store.gc();
   t.strictSame(store.leases(), {});
+});
+
+t.test('an ADD that ends while somebody asks whether it is dead is not', async (t) => {
+  using store = new TestStore([[small]]);
+  store.add('a');
+  let asked = 0;
+  // The interface comes into being, and the ADD ends, right after the first look.
+  store.veths = Object.assign(new Set<string>(), { has: () => ++asked > 1 });
+  store.gc();
+  t.equal(asked, 2);
+  t.strictSame(store.leases(), { '10.1.2.2': 'a/eth0' });
 });
 
 t.test('a full pool: what is dead is reclaimed, in the order of round robin', async (t) => {
@@ -384,6 +396,69 @@ t.test('a crowded pool: the last free address is found without trying them all',
   t.equal(calls.filter((call) => call === 'linkSync').length, 9);
   t.equal(calls.filter((call) => call === 'readdirSync').length, 1);
   t.throws(() => store.add('b'), { code: 11 });
+});
+
+t.test('ADD, CHECK and DEL cost the same with a thousand leases as with one', async (t) => {
+  const costs = (others: number) => {
+    using store = new TestStore([[{ subnet: '10.1.0.0/16' }]]);
+    store.add('z');
+    for (let i = 0; i < others; i++) writeFileSync(`${store.dir}/10.1.9${i >> 8}.${i & 255}`, `c${i}\r\neth0`);
+    store.held('z'); // takes the new leases into the index
+    const count = (act: (libc: Libc) => unknown) =>
+      withFaults(
+        realLibc(),
+        () => 'go on',
+        (libc) => void act(libc),
+      ).calls;
+    const add = count((libc) => store.ipam({ containerID: 'a', libc }).add());
+    store.veths?.add(store.hash('a'));
+    const check = count((libc) => store.ipam({ containerID: 'a', libc }).check(['10.1.0.3/16']));
+    const del = count((libc) => store.ipam({ containerID: 'a', libc }).del());
+    t.equal(Object.keys(store.leases()).length, others + 1);
+    return { add, check, del };
+  };
+  const alone = costs(0);
+  t.strictSame(alone, {
+    add: [
+      ...['create', 'flock', 'lstatSync', 'statSync'], // the lock; is the index complete?
+      ...['readlinkSync', 'readlinkSync'], // does the attachment, or its container, hold anything?
+      ...['openSync', 'create', 'writeSync', 'flock', 'readSync'], // last_reserved_ip.0, the lease, where round robin stands
+      ...['linkSync', 'symlinkSync', 'writeSync', 'unlinkSync', 'closeSync'], // the address, the index, round robin, the end
+      ...['utimesSync', 'utimesSync', 'flock'], // the index is complete
+    ],
+    check: [
+      ...['create', 'flock', 'lstatSync', 'statSync'],
+      ...['readlinkSync', 'openSync', 'readSync', 'closeSync', 'flock'],
+    ],
+    del: [
+      ...['create', 'flock', 'lstatSync', 'statSync'],
+      ...['readlinkSync', 'openSync', 'readSync', 'closeSync'],
+      ...['unlinkSync', 'unlinkSync', 'utimesSync', 'utimesSync', 'flock'],
+    ],
+  });
+  t.strictSame(costs(1000), alone);
+});
+
+t.test('two attachments with one hash: slow, and nothing goes wrong', async (t) => {
+  using store = new TestStore([[{ subnet: '10.1.2.0/24' }]]);
+  store.veths = undefined;
+  store.hash = (containerID) => (containerID === 'other' ? 'fedcba9876543210' : '0123456789abcdef');
+  for (const id of ['other', 'a', 'b', 'c']) store.add(id);
+  t.strictSame(store.held('b'), ['10.1.2.4']);
+  t.throws(() => store.add('b'), { code: 102 });
+  store.del('b');
+  t.strictSame(store.held('b'), []);
+  t.strictSame(store.held('a'), ['10.1.2.3']);
+  t.strictSame(store.held('c'), ['10.1.2.5']);
+  t.strictSame(store.add('b'), ['10.1.2.6']);
+  const ipam = store.ipam({ containerID: 'd' });
+  ipam.add();
+  t.strictSame(ipam.undoAdd(), []);
+  store.del('a');
+  store.del('c');
+  t.strictSame(store.leases(), { '10.1.2.2': 'other/eth0', '10.1.2.6': 'b/eth0' });
+  t.strictSame(store.held('b'), ['10.1.2.6']);
+  t.strictSame(store.index(), { fedcba9876543210: '11111111,10.1.2.2', '0123456789abcdef': '11111111,10.1.2.6' });
 });
 
 t.test('the lock is waited for so long, and the error names its holder', async (t) => {
