@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { CniError, code } from '../cni/error.ts';
+import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 import { ioFailure } from './iofailure.ts';
 
@@ -7,8 +8,6 @@ import { ioFailure } from './iofailure.ts';
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
-const EAGAIN = 11;
-const EINTR = 4;
 
 /**
  * The lock of a store: flock(2) on its file `lock`, which is the reference plugin's lock as well and is never removed.
@@ -44,8 +43,8 @@ export class StoreLock implements Disposable {
     for (;;) {
       const rc = libc.flock(fd, LOCK_EX | LOCK_NB);
       if (rc === 0) break;
-      if (rc !== -EAGAIN && rc !== -EINTR) {
-        throw ioFailure('lock', this.#path, Object.assign(new Error('flock'), { code: `errno ${-rc}` }));
+      if (rc !== -errno.EAGAIN && rc !== -errno.EINTR) {
+        throw ioFailure('lock', this.#path, Object.assign(new Error('flock'), { code: errnoName(-rc) }));
       }
       const now = performance.now();
       deadline ||= now + timeoutMs;

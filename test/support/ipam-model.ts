@@ -29,7 +29,10 @@ export function histories(go: boolean): fc.Arbitrary<Event[]> {
     [1, fc.record({ do: fc.constant('gc'), ids: fc.uniqueArray(id) })],
   ];
   if (go) events.push([6, fc.record({ do: fc.constantFrom('goAdd', 'goDel'), id })]);
-  return fc.array(fc.oneof(...events.map(([weight, arbitrary]) => ({ weight, arbitrary }))), { maxLength: 40, size: 'max' });
+  return fc.array(fc.oneof(...events.map(([weight, arbitrary]) => ({ weight, arbitrary }))), {
+    maxLength: 40,
+    size: 'max',
+  });
 }
 
 const ranges = [

@@ -9,7 +9,7 @@ t.test('whatever happens to a store, who lives keeps its addresses and nobody el
       events += history.length;
       live(history);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
   t.ok(events > 1000, `${events} events`);
 });
