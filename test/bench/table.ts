@@ -71,7 +71,38 @@ export function markdown(results: Results): string {
     }
     lines.push('');
   }
+  if (results.timelines.length > 0) lines.push(...timelineTable(results), '');
+  if (results.floors.length > 0) lines.push(...floorTable(results), '');
   return lines.join('\n');
+}
+
+/** Where the time of one ADD goes; see timeline.ts. */
+function timelineTable({ timelines }: Results): string[] {
+  const label = { go: 'Go', pkg: 'tsbridge', bun: 'tsbridge-bun' };
+  return [
+    '### Where the time of one ADD goes',
+    '',
+    '| Network | Build | start-up, ms | script, ms | store, ms | network, ms | other files, ms | end, ms | system calls: sockets | files |',
+    '|---|---|--:|--:|--:|--:|--:|--:|--:|--:|',
+    ...timelines.map(({ network, contender, phases, systemCalls }) => {
+      const { startUp, script, store, files, end } = phases;
+      const cells = [startUp, script, store, phases.network, files, end].map((ms) => ms.toFixed(2));
+      return `| ${network} | ${label[contender]} | ${cells.join(' | ')} | ${systemCalls.network} | ${systemCalls.file} |`;
+    }),
+  ];
+}
+
+function floorTable({ floors }: Results): string[] {
+  return [
+    '### The floor',
+    '',
+    '| Network | ADD in a warm process, ms | of it in libc, ms | calls of libc |',
+    '|---|--:|--:|--:|',
+    ...floors.map(
+      ({ network, wholeMs, kernelMs, systemCalls }) =>
+        `| ${network} | ${median(wholeMs).toFixed(2)} | ${median(kernelMs).toFixed(2)} | ${systemCalls} |`,
+    ),
+  ];
 }
 
 function row(series: Series): string {
