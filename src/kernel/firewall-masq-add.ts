@@ -5,6 +5,7 @@ import { delElements, elementsIn, getElement, getElements, getSet, newElements }
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
 import {
+  compareKeys,
   FAMILY,
   intervalElements,
   intervalsOf,
@@ -133,5 +134,5 @@ export class MasqAdd implements Step {
 }
 
 const isSame = (a: Interval, b: Interval): boolean =>
-  Buffer.compare(a.first, b.first) === 0 &&
-  (a.end === undefined ? b.end === undefined : b.end !== undefined && Buffer.compare(a.end, b.end) === 0);
+  compareKeys(a.first, b.first) === 0 &&
+  (a.end === undefined ? b.end === undefined : b.end !== undefined && compareKeys(a.end, b.end) === 0);

@@ -93,6 +93,15 @@ function writeRule(
   masquerade(writer);
 }
 
+/** The order of addresses of one family. */
+export function compareKeys(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length; i++) {
+    const difference = (a[i] as number) - (b[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
 /** The ends of intervals as elements. */
 export function intervalElements(intervals: readonly Interval[]): Element[] {
   const elements: Element[] = [];
@@ -106,7 +115,7 @@ export function intervalElements(intervals: readonly Interval[]): Element[] {
 /** The intervals that a set's elements bound, in order. */
 export function intervalsOf(elements: readonly Element[]): Interval[] {
   // At one address, the end of an interval comes before the beginning of the next.
-  const sorted = [...elements].sort((a, b) => Buffer.compare(a.key, b.key) || Number(b.end ?? 0) - Number(a.end ?? 0));
+  const sorted = [...elements].sort((a, b) => compareKeys(a.key, b.key) || Number(b.end ?? 0) - Number(a.end ?? 0));
   const intervals: Interval[] = [];
   let open: Interval | undefined;
   for (const { key, end } of sorted) {
@@ -123,12 +132,13 @@ export function intervalsOf(elements: readonly Element[]): Interval[] {
 
 /** The intervals with those that overlap joined: 10.1.0.0/24 and 10.1.0.0/16 are 10.1.0.0/16. Neighbours stay apart. */
 export function joinOverlapping(intervals: readonly Interval[]): Interval[] {
-  const sorted = [...intervals].sort((a, b) => Buffer.compare(a.first, b.first));
+  if (intervals.length < 2) return [...intervals];
+  const sorted = [...intervals].sort((a, b) => compareKeys(a.first, b.first));
   const joined: Interval[] = [];
   for (const { first, end } of sorted) {
     const last = joined.at(-1);
-    if (last && (!last.end || Buffer.compare(first, last.end) < 0)) {
-      if (last.end && (!end || Buffer.compare(end, last.end) > 0)) {
+    if (last && (!last.end || compareKeys(first, last.end) < 0)) {
+      if (last.end && (!end || compareKeys(end, last.end) > 0)) {
         if (end) last.end = end;
         else delete last.end;
       }

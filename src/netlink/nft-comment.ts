@@ -9,16 +9,32 @@ const longest = 250;
 
 /** The userdata that holds a comment. What nft's syntax cannot hold between quotes (which know no escape) is written as in a URL: %22. */
 export function commentData(comment: string): Buffer {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not get into the listing
-  const text = Buffer.from(comment.replace(/["%\x00-\x1f\x7f]/g, percent)).subarray(0, longest);
-  const data = Buffer.alloc(text.length + 3);
+  const text = needsEscape(comment) ? escaped(comment) : comment;
+  const data = Buffer.alloc(Math.min(Buffer.byteLength(text), longest) + 3);
   data[0] = COMMENT;
-  data[1] = text.length + 1;
-  data.set(text, 2);
+  data[1] = data.length - 2;
+  data.write(text, 2, data.length - 3);
   return data;
 }
 
-const percent = (one: string) => `%${one.charCodeAt(0).toString(16).padStart(2, '0')}`;
+const quote = 0x22;
+const percent = 0x25;
+const mustBeEscaped = (unit: number) => unit < 0x20 || unit === quote || unit === percent || unit === 0x7f;
+
+/** A loop, because the first regular expression of a process costs as much as the rest of a transaction. */
+function needsEscape(comment: string): boolean {
+  for (let i = 0; i < comment.length; i++) if (mustBeEscaped(comment.charCodeAt(i))) return true;
+  return false;
+}
+
+function escaped(comment: string): string {
+  let text = '';
+  for (const one of comment) {
+    const unit = one.charCodeAt(0);
+    text += mustBeEscaped(unit) ? `%${unit.toString(16).padStart(2, '0')}` : one;
+  }
+  return text;
+}
 
 /** The comment in a piece of userdata; '' when it has none. */
 export function commentOf(data: Buffer | undefined): string {
@@ -26,7 +42,9 @@ export function commentOf(data: Buffer | undefined): string {
   for (let at = 0; at + 2 <= data.length; ) {
     const length = data[at + 1] as number;
     if (data[at] === COMMENT) {
-      const text = data.toString('utf8', at + 2, at + 2 + length).replace(/\0.*$/s, '');
+      const end = data.indexOf(0, at + 2);
+      const text = data.toString('utf8', at + 2, end < 0 ? at + 2 + length : end);
+      if (!text.includes('%')) return text;
       return text.replace(/%([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
     }
     at += 2 + length;
