@@ -77,6 +77,8 @@ const seaConfig = {
     // No function runs often enough to earn back what optimizing it costs. Together, some 6 ms of an ADD.
     '--max-opt=1',
     '--single-threaded',
+    '--v8-pool-size=1', // threads for V8 that would have nothing to do; 0 means a number of Node's choice
+    '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: nothing is encrypted here
     '--min-semi-space-size=16', // megabytes: an ADD ends before they are full and garbage would be collected
   ],
   // The environment (NODE_OPTIONS) and the command line cannot add options.

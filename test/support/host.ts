@@ -176,7 +176,7 @@ export class Host implements Disposable {
 
   /**
    * What attachments left behind: host ends of veths, leases of every network, elements and rules of nftables and
-   * chains of iptables. Bridges, empty tables and the set-up that all pods share may stay: they are not listed.
+   * chains of iptables. Bridges, empty tables and the set-up (portmap's CNI-HOSTPORT-*) that all pods share may stay: they are not listed.
    */
   leftovers(): string[] {
     const veths = (this.ip('link', 'show', 'type', 'veth') as { ifname: string }[]).map(({ ifname }) => ifname);
@@ -215,7 +215,7 @@ export class Host implements Disposable {
   #iptablesChains(): string[] {
     return ['iptables-save', 'ip6tables-save'].flatMap((program) => {
       const { status, stdout } = this.attempt([program, '-t', 'nat']);
-      return status === 0 ? stdout.split('\n').filter((line) => line.startsWith(':CNI-')) : [];
+      return status === 0 ? stdout.split('\n').filter((line) => /^:CNI-(?!HOSTPORT-)/.test(line)) : [];
     });
   }
 }
