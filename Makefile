@@ -20,7 +20,8 @@ BUILT_bun := $(OUT)/tsbridge-bun
 
 SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
 PACKAGES := node_modules/.package-lock.json
-NPM_RUN := npm run --silent
+# Everything runs on the Node.js that npm installs, whatever the machine's is; that one only has to run npm.
+RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
@@ -37,35 +38,35 @@ demo: pkg setup-demo ## Two pods on one bridge, in namespaces that vanish afterw
 
 test: all node_modules/.tap-ready setup-test ## All tests but test-runtimes; needs root, as a CNI plugin does
 	@scripts/require-root
-	@$(NPM_RUN) test -- $(TAP_FLAGS)
+	@$(RUN) tap $(TAP_FLAGS)
 
 check: types lint unit ## Types, lint, format and the tests that need neither root nor a build
 
 types: $(PACKAGES)
-	@$(NPM_RUN) types
+	@$(RUN) tsc --noEmit
 
 lint: $(PACKAGES)
-	@$(NPM_RUN) lint
+	@$(RUN) biome check .
 
 unit: $(PACKAGES) node_modules/.tap-ready
-	@$(NPM_RUN) test:unit
+	@$(RUN) tap $(TAP_FLAGS) 'test/unit/**/*.test.ts'
 
 format: $(PACKAGES) ## Formats the sources
-	@$(NPM_RUN) format
+	@$(RUN) biome check --write .
 
 bench: all setup-bench ## Measures both builds beside the reference plugins
 	@scripts/require-root
-	@$(NPM_RUN) bench
+	@$(RUN) node test/bench/run.ts
 
 test-runtimes: all node_modules/.tap-ready setup-test ## Tests with real container runtimes
 	@scripts/require-root
-	@$(NPM_RUN) test:runtimes -- $(TAP_FLAGS)
+	@$(RUN) tap $(TAP_FLAGS) 'test/runtime/**/*.test.ts'
 
 test-vm: all node_modules/.tap-ready setup-vm setup-test ## Tests of what this kernel may lack, in user-mode Linux
-	@test/vm/run npm run --silent test:vm
+	@$(RUN) test/vm/run tap $(TAP_FLAGS) 'test/vm/**/*.test.ts'
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
-	@$(NPM_RUN) report
+	@$(RUN) node scripts/bundle-report.ts
 
 install: $(BUILT_$(BUILD)) ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, BUILD=pkg|bun
 	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be pkg or bun' >&2; exit 2)
@@ -84,10 +85,10 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 $(OUT)/tsbridge: $(SOURCES) $(PACKAGES)
-	@$(NPM_RUN) build:pkg -- --arch '$(ARCH)' --output '$@'
+	@$(RUN) node scripts/build.ts pkg --arch '$(ARCH)' --output '$@'
 
 $(OUT)/tsbridge-bun: $(SOURCES) $(PACKAGES)
-	@$(NPM_RUN) build:bun -- --arch '$(ARCH)' --output '$@'
+	@$(RUN) node scripts/build.ts bun --arch '$(ARCH)' --output '$@'
 
 # npm writes this file last, so its date is the installation's.
 $(PACKAGES): package-lock.json
@@ -97,7 +98,7 @@ $(PACKAGES): package-lock.json
 
 # tap makes its test class from the list of plugins in .taprc.
 node_modules/.tap-ready: $(PACKAGES) .taprc
-	@$(NPM_RUN) tap-ready
+	@$(RUN) tap build
 	@touch $@
 
 setup-demo:

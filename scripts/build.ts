@@ -5,7 +5,7 @@ import { project } from './build/bundle.ts';
 import { type Architecture, architectures } from './build/executable.ts';
 import { buildPkg } from './build/pkg.ts';
 
-const usage = `usage: npm run build:pkg | build:bun [-- --arch ${architectures.join('|')}] [-- --output FILE]`;
+const usage = `usage: node scripts/build.ts pkg|bun [--arch ${architectures.join('|')}] [--output FILE]`;
 
 const kinds = {
   pkg: { build: buildPkg, output: 'bin/tsbridge' },
@@ -20,6 +20,10 @@ const kind = kinds[positionals[0] as keyof typeof kinds];
 const arch = values.arch as Architecture;
 if (!kind || positionals.length > 1 || !architectures.includes(arch)) {
   console.error(usage);
+  process.exit(2);
+}
+if (!process.version.startsWith('v26.')) {
+  console.error(`this has to run on Node.js 26, not ${process.version}: use make`);
   process.exit(2);
 }
 const output = resolve(project, values.output ?? kind.output);

@@ -24,11 +24,16 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   const useSnapshot = arch === process.arch;
   const entry = useSnapshot ? await compiledAtOnce(path) : path;
 
-  // pkg works below the temporary directory and runs `npx postject` there: npx finds ours only inside the project.
+  // pkg runs, through the shell and below the temporary directory, `node --experimental-sea-config`, which has to be of
+  // the version that ends up in the executable, and `npx postject`, which has to be the one installed here.
+  const tools = join(project, 'build/tools');
+  await mkdir(tools, { recursive: true });
+  const npx = '#!/bin/sh\n# npx postject WORD...\nshift\nexec node "$POSTJECT" "$@"\n';
+  if (!existsSync(join(tools, 'npx'))) await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
+  process.env.PATH = [tools, dirname(process.execPath), process.env.PATH].join(delimiter);
+  process.env.POSTJECT = join(project, 'node_modules/postject/dist/cli.js');
   process.env.TMPDIR = join(project, 'build/tmp');
   await mkdir(process.env.TMPDIR, { recursive: true });
-  // pkg runs `node --experimental-sea-config`, which has to be the Node that ends up in the executable.
-  process.env.PATH = `${dirname(node)}${delimiter}${process.env.PATH}`;
 
   const require = createRequire(import.meta.url);
   require('@yao-pkg/pkg/lib-es5/log').log.info = () => {};
