@@ -3,6 +3,7 @@ import type { Context } from '../cni/context.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Ipam } from '../ipam/ipam.ts';
+import { removeLinkAside } from '../kernel/async-removal.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
 import { openKernel } from '../kernel/open.ts';
@@ -30,14 +31,12 @@ export async function del(context: Context): Promise<void> {
   };
 
   const kernel = openKernel(context);
-  const ipam = await openIpam(context, kernel, attachment);
-  const hasContainer = openContainerIfThere(context, kernel);
-  const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
+  const hostEnd = removeLinkAside(context.libc(), log, hostVethName(attachment));
+  // What it throws is looked at below; until then it must not count as unhandled.
+  hostEnd.catch(() => {});
 
-  const removed = attempt(() => {
-    kernel.apply(linkOps(kernel, attachment, hasContainer), []);
-    return true;
-  });
+  const ipam = await openIpam(context, kernel, attachment);
+  const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
   const rules = firewallOps(conf, attachment, addresses);
   try {
@@ -50,6 +49,14 @@ export async function del(context: Context): Promise<void> {
   if (leftovers) {
     errors.push(...leftovers.errors);
     for (const rule of leftovers.removed) log.change('removed what another plugin had made', { rule });
+  }
+
+  let removed = false;
+  try {
+    if (!(await hostEnd)) removeOtherPlugins(context, kernel, attachment);
+    removed = true;
+  } catch (error) {
+    errors.push(asCniError(error));
   }
   if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
   if (removed) attempt(() => ipam?.del());
@@ -88,13 +95,10 @@ function heldAddresses(
   return mine.map(({ address }) => address);
 }
 
-/** Removing one end of a pair removes the other. */
-function linkOps(kernel: Kernel, attachment: Attachment, hasContainer: boolean): Op[] {
-  const dev = hostVethName(attachment);
-  if (kernel.link('host', dev)) return [{ op: 'link.del', in: 'host', dev }];
-  return hasContainer && isOtherPlugins(kernel, attachment)
-    ? [{ op: 'link.del', in: 'container', dev: attachment.ifname }]
-    : [];
+/** Without a host end of ours: removes the pair of another plugin, whose host end has a name that we do not know. */
+function removeOtherPlugins(context: Context, kernel: Kernel, attachment: Attachment): void {
+  if (!openContainerIfThere(context, kernel) || !isOtherPlugins(kernel, attachment)) return;
+  kernel.apply([{ op: 'link.del', in: 'container', dev: attachment.ifname }], []);
 }
 
 /**
