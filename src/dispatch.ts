@@ -79,7 +79,8 @@ async function answer(host: Host, call: Call, implementation: Verbs): Promise<st
   if (request.command === 'VERSION') return version(host.peekStdin());
   call.stdin = host.readStdin();
   const { parseNetConf } = await import('./cni/parse-netconf.ts');
-  const parsed = parseNetConf(call.stdin, request);
+  const parsed =
+    parseNetConf(call.stdin, request) ?? parseNetConf(call.stdin, request, (await import('./cni/judge.ts')).judge);
   call.log = await loggerFor(host, request, parsed.conf);
   for (const warning of parsed.warnings) call.log.warn(warning);
 

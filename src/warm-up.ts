@@ -2,7 +2,7 @@ import { parseNetConf } from './cni/parse-netconf.ts';
 import { parseRequest } from './cni/request.ts';
 import { formatResult } from './cni/result-format.ts';
 
-/** A configuration with every kind of key, so that every schema is made. */
+/** A configuration with every kind of key, so that every one is read. */
 const conf = {
   cniVersion: '1.1.0',
   name: 'warm-up',
@@ -35,8 +35,8 @@ const conf = {
 };
 
 /**
- * Does what every call does and what needs no operating system: evaluates the modules of the verbs, makes all schemas. For the making of
- * a start-up snapshot, which then holds them made. Touches no file, no descriptor and no library.
+ * Does what every call does and what needs no operating system: evaluates the modules of the verbs, reads a configuration. For the making of
+ * a start-up snapshot, which then holds it done. Touches no file, no descriptor and no library.
  */
 export async function warmUp(): Promise<void> {
   const request = parseRequest({
@@ -48,7 +48,7 @@ export async function warmUp(): Promise<void> {
   });
   const parsed = parseNetConf(JSON.stringify(conf), request);
   parseNetConf(JSON.stringify({ ...conf, 'cni.dev/valid-attachments': [] }), { ...request, command: 'GC' });
-  if (parsed.role === 'main' && parsed.conf.prevResult) formatResult(parsed.conf.prevResult, '1.1.0');
+  if (parsed?.role === 'main' && parsed.conf.prevResult) formatResult(parsed.conf.prevResult, '1.1.0');
   await Promise.all([
     import('./verbs/add.ts'),
     import('./verbs/del.ts'),

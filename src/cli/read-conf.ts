@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { decodeJson } from '../cni/decode-json.ts';
 import { asCniError, CniError, code } from '../cni/error.ts';
+import { judge } from '../cni/judge.ts';
 import { type Parsed, parseNetConf } from '../cni/parse-netconf.ts';
 import type { Request } from '../cni/request.ts';
 import { foldKeys, isObject } from '../cni/schema.ts';
@@ -24,7 +25,7 @@ const request: Request = {
  */
 export function readConf(host: Host, file: string | undefined): Parsed {
   const json = decodeJson(file === undefined ? host.readStdin() : read(file), 'network configuration');
-  return parseNetConf(JSON.stringify(ownEntry(json)), request);
+  return parseNetConf(JSON.stringify(ownEntry(json)), request, judge);
 }
 
 function read(file: string): Uint8Array {

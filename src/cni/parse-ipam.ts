@@ -103,7 +103,7 @@ export function parseHostLocal(
   const isReported =
     (written.subnet !== undefined && subnet === undefined) || (written.ranges !== undefined && !values.ranges);
   if (raw.length === 0 && !isReported && takesAddresses.includes(command)) {
-    report('ipam.ranges', 'missing; expected at least one range, such as [[{"subnet": "10.1.0.0/16"}]]');
+    report.wrong('ipam.ranges', 'missing; expected at least one range, such as [[{"subnet": "10.1.0.0/16"}]]');
   }
   refuseSecondOfFamily(ranges, cniVersion, report);
   const conf: HostLocalConf = {
@@ -127,7 +127,7 @@ function rangeSets(raw: RawRangeSet[], report: Report): RangeSet[] {
     if (!(error instanceof CniError)) throw error;
     // Its message is `<path>: <problem>`, as report makes them again.
     const colon = error.message.indexOf(': ');
-    report(error.message.slice(0, colon), error.message.slice(colon + 2), error.details);
+    report.wrong(error.message.slice(0, colon), error.message.slice(colon + 2), error.details);
     return [];
   }
 }
@@ -138,7 +138,7 @@ function refuseSecondOfFamily(ranges: RangeSet[], cniVersion: string, report: Re
   for (const family of [4, 6]) {
     const sets = ranges.filter(([first]) => (first?.subnet.includes(':') ? 6 : 4) === family);
     if (sets.length < 2) continue;
-    report(
+    report.wrong(
       'cniVersion',
       `${cniVersion} allows one address of each family, and ipam has ${sets.length} IPv${family} range sets; expected 0.3.0 or newer`,
     );

@@ -1,6 +1,7 @@
 import type { IpamConf } from './context.ts';
 import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
+import type { Judge } from './judge.ts';
 import { logLevels } from './log-level.ts';
 import { macProblem, parseMac } from './mac.ts';
 import type { DelegatedIpamConf, HostLocalConf, NetConf, VlanRange } from './netconf.ts';
@@ -44,20 +45,32 @@ export type Parsed = { warnings: string[] } & ({ role: 'main'; conf: NetConf } |
  *
  * DEL and GC take a configuration that has been broken since the ADD: only what they need to find what is to be released can stop them,
  * everything else that is wrong is replaced by its default and becomes a warning.
+ *
+ * Without a judge, undefined when a value is refused: what is to be said about it, only a judge knows.
  */
-export function parseNetConf(input: Uint8Array | string, request: Request): Parsed {
+export function parseNetConf(input: Uint8Array | string, request: Request, judge: Judge): Parsed;
+export function parseNetConf(input: Uint8Array | string, request: Request): Parsed | undefined;
+export function parseNetConf(input: Uint8Array | string, request: Request, judge?: Judge): Parsed | undefined {
   const { command } = request;
   const json = decodeJson(input, 'network configuration');
   const { name, type, cniVersion } = parseHead(json, command);
   const problems: { message: string; details: string | undefined }[] = [];
   const warnings = [...request.warnings];
-  const report: Report = (path, message, details) => {
-    if (isNeeded(path, command)) problems.push({ message: `${path}: ${message}`, details });
-    else warnings.push(`${path}: ${message}`);
+  let isRefused = false;
+  const report: Report = {
+    wrong(path, message, details) {
+      if (isNeeded(path, command)) problems.push({ message: `${path}: ${message}`, details });
+      else warnings.push(`${path}: ${message}`);
+    },
+    refused(schema, value, path) {
+      isRefused = true;
+      judge?.(schema, value, path, report.wrong);
+    },
   };
   const ipam = parseIpamType(json, report);
   const parse = type !== ownType && ipam?.type === ownType ? parseIpamRole : parseMainRole;
   const parsed = parse({ json, name, type, cniVersion, ipam, request, report, warnings });
+  if (isRefused && !judge) return undefined;
   const [first, ...others] = problems;
   if (first) {
     const details = [first.details, ...others.map(({ message }) => `also ${message}`)].filter(Boolean).join('; ');
@@ -270,24 +283,20 @@ function hostLocalOf(
 /** What is valid by itself and not together. */
 function refuseCombinations(conf: NetConf, { report, warnings, cniVersion, request }: Source): void {
   if (conf.hairpinMode && conf.promiscMode) {
-    report('hairpinMode', 'true together with promiscMode would deliver frames twice; expected one of them at most');
+    report.wrong(
+      'hairpinMode',
+      'true together with promiscMode would deliver frames twice; expected one of them at most',
+    );
   }
   if (conf.disableContainerInterface && conf.ipam) {
-    report(
+    report.wrong(
       'disableContainerInterface',
       'true leaves the interface down, and addresses need it up; expected no ipam.type beside it',
     );
   }
-  const trunk = conf.vlanTrunk.find(({ minID, maxID }) => minID <= conf.vlan && conf.vlan <= maxID);
-  if (trunk) {
-    report(
-      'vlan',
-      `${conf.vlan} is in vlanTrunk as well, and cannot be both untagged and tagged; expected it in one of them`,
-    );
-  }
   const vlanDevice = `${conf.bridge}.${conf.vlan}`;
   if (conf.vlan !== 0 && conf.isGateway && conf.ipam && ifnameProblem(vlanDevice) !== undefined) {
-    report(
+    report.wrong(
       'vlan',
       `the gateway's interface ${vlanDevice} would have more than 15 bytes; expected a shorter bridge name`,
     );
@@ -295,7 +304,7 @@ function refuseCombinations(conf: NetConf, { report, warnings, cniVersion, reque
   const hostLocal = conf.ipam && 'ranges' in conf.ipam ? conf.ipam : undefined;
   // RFC 8200 section 5; the kernel has no IPv6 on an interface below it.
   if (conf.mtu !== 0 && conf.mtu < 1280 && hostLocal?.ranges.some(([first]) => first?.subnet.includes(':'))) {
-    report('mtu', `${conf.mtu} is too small for IPv6, of which ipam has a range; expected 1280 or more`);
+    report.wrong('mtu', `${conf.mtu} is too small for IPv6, of which ipam has a range; expected 1280 or more`);
   }
   if (!conf.ipam && resultFamily(cniVersion) === 1 && request.command === 'ADD') throw inexpressible(cniVersion);
   // As in the Go plugin, these do nothing on a network without addresses.
@@ -333,12 +342,12 @@ function parsePrevResult({ json, cniVersion, request, report }: Source): Result 
   if (command !== 'ADD' && command !== 'CHECK' && command !== 'DEL') return undefined;
   const { prevResult } = foldKeys(json, ['prevResult']);
   if (prevResult === undefined) {
-    if (command === 'CHECK') report('prevResult', 'missing; CHECK needs the result of the ADD');
+    if (command === 'CHECK') report.wrong('prevResult', 'missing; CHECK needs the result of the ADD');
     return undefined;
   }
   const version = resultVersion(prevResult) ?? cniVersion;
   if (!isSupported(version) || (command !== 'DEL' && resultFamily(version) !== resultFamily(cniVersion))) {
-    report(
+    report.wrong(
       'prevResult.cniVersion',
       `${quote(version)} has another shape than the configuration's ${cniVersion}; expected ${cniVersion}`,
     );

@@ -1,4 +1,5 @@
 import { CniError, code } from './error.ts';
+import type { Judge } from './judge.ts';
 import type { Result, ResultInterface, ResultIp } from './result.ts';
 import { dns, familyOf, route } from './route.ts';
 import {
@@ -25,9 +26,13 @@ import { isSupported, resultFamily, supportedVersions } from './version.ts';
  * without `interfaces` included). `cniVersion` is the version of a result that does not say its own; `path` names the value in
  * messages (`prevResult`). Throws CniError 7 that names the key, or 1 for a version that is not spoken.
  */
-export function parseResult(value: unknown, cniVersion: string, path: string): Result {
-  return parseResultReporting(value, cniVersion, path, (where, message, details) => {
+export function parseResult(value: unknown, cniVersion: string, path: string, judge: Judge): Result {
+  const wrong: Report['wrong'] = (where, message, details) => {
     throw new CniError(code.invalidNetworkConfig, `${where}: ${message}`, details === undefined ? {} : { details });
+  };
+  return parseResultReporting(value, cniVersion, path, {
+    wrong,
+    refused: (schema, refused, where) => judge(schema, refused, where, wrong),
   });
 }
 
@@ -41,7 +46,7 @@ export function resultVersion(value: unknown): string | undefined {
 export function parseResultReporting(value: unknown, cniVersion: string, path: string, report: Report): Result {
   const empty: Result = { interfaces: [], ips: [], routes: [], dns: {} };
   if (!isObject(value)) {
-    report(path, `expected an object, found ${found(value)}`);
+    report.wrong(path, `expected an object, found ${found(value)}`);
     return empty;
   }
   const version = resultVersion(value) ?? cniVersion;
@@ -59,7 +64,7 @@ function parseIps(value: object, path: string, report: Report): Result {
   for (const [i, ip] of ips.entries()) {
     if (ip.interface !== undefined && ip.interface >= interfaces.length) {
       const there = interfaces.length === 0 ? 'there are none' : `there are ${interfaces.length}, counted from 0`;
-      report(`${path}.ips[${i}].interface`, `${ip.interface} is not one of the interfaces; ${there}`);
+      report.wrong(`${path}.ips[${i}].interface`, `${ip.interface} is not one of the interfaces; ${there}`);
     }
   }
   return { interfaces, ips, routes, dns: names };

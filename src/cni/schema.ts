@@ -1,12 +1,14 @@
-import * as z from 'zod/mini';
 import { formatIp, parseIp } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
 
-// zod would otherwise compile a parser for each schema with `new Function`: far more than one document is worth.
-z.config({ jitless: true });
-
-/** A schema for values of type T. */
-export type Schema<T = unknown> = z.ZodMiniType<T>;
+/**
+ * What is asked of a value, and what is made of it. Deciding costs a few calls; everything that is wrong with a refused value, and where
+ * in it, is for judge.ts to tell: what a valid configuration does not need is not loaded.
+ */
+export interface Schema<T = unknown> {
+  /** The value made of `value`, or a Refusal that says what is wrong with it or with something in it. */
+  accept(value: unknown): T | Refusal;
+}
 
 /** What a JSON value is, for "expected ..., found ...": `the string "true"`, `a list`. */
 export function found(value: unknown): string {
@@ -25,7 +27,8 @@ export function found(value: unknown): string {
 /** A text between quotation marks, shortened when it is long: messages end up in the logs of runtimes. */
 export const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
-const expected = (what: string, value: unknown) =>
+/** What is said of another value than `what`. */
+export const expected = (what: string, value: unknown) =>
   value === undefined ? `missing; expected ${what}` : `expected ${what}, found ${found(value)}`;
 
 /** What a conversion says instead of a value: the rest of the message, after the path. */
@@ -38,27 +41,33 @@ export class Refusal {
 
 export const refuse = (message: string): Refusal => new Refusal(message);
 
-/**
- * A schema for a value that is no object and no list. All that is asked of it is asked in one function: each further schema in a chain
- * would cost the process some 10 µs.
- */
-const leaf = <T>(convert: (value: unknown) => T | Refusal): Schema<T> =>
-  // zod runs a transform for a key that is absent, too; what it makes of undefined does not reach the object.
-  z.transform((value, payload) =>
-    value === undefined ? undefined : settle(convert(value), value, payload),
-  ) as unknown as Schema<T>;
+/** A schema for a value that is no object and no list. All that is asked of it is asked in one function. */
+export class Leaf<T> implements Schema<T> {
+  readonly accept: (value: unknown) => T | Refusal;
+  constructor(accept: (value: unknown) => T | Refusal) {
+    this.accept = accept;
+  }
+}
+
+const leaf = <T>(convert: (value: unknown) => T | Refusal): Schema<T> => new Leaf(convert);
 
 /** What `schema` accepts, made into something else; `convert` returns a Refusal for what it does not accept. */
 export const converted = <I, O>(schema: Schema<I>, convert: (value: I) => O | Refusal): Schema<O> =>
-  z.pipe(
-    schema,
-    z.transform((value: I, payload) => settle(convert(value), value, payload)),
-  ) as unknown as Schema<O>;
+  new Converted(schema, convert);
 
-function settle<T>(made: T | Refusal, input: unknown, payload: { issues: unknown[] }): T {
-  if (!(made instanceof Refusal)) return made;
-  payload.issues.push({ code: 'custom', message: made.message, input });
-  return z.NEVER;
+export class Converted<I, O> implements Schema<O> {
+  readonly schema: Schema<I>;
+  readonly convert: (value: I) => O | Refusal;
+
+  constructor(schema: Schema<I>, convert: (value: I) => O | Refusal) {
+    this.schema = schema;
+    this.convert = convert;
+  }
+
+  accept(value: unknown): O | Refusal {
+    const made = this.schema.accept(value);
+    return made instanceof Refusal ? made : this.convert(made);
+  }
 }
 
 export const bool = (): Schema<boolean> =>
@@ -85,9 +94,29 @@ export const integer = (min: number, max: number, what: string, also = (_: numbe
       : refuse(`${value} is not ${what}`);
   });
 
-/** A list. */
-export const list = <T>(element: Schema<T>, what = 'a list'): Schema<T[]> =>
-  z.array(element, { error: ({ input }) => expected(what, input) }) as Schema<T[]>;
+/** A list; `what` it is, for messages. */
+export const list = <T>(element: Schema<T>, what = 'a list'): Schema<T[]> => new List(element, what);
+
+export class List<T> implements Schema<T[]> {
+  readonly element: Schema<T>;
+  readonly what: string;
+
+  constructor(element: Schema<T>, what: string) {
+    this.element = element;
+    this.what = what;
+  }
+
+  accept(value: unknown): T[] | Refusal {
+    if (!Array.isArray(value)) return refuse(expected(this.what, value));
+    const list: T[] = [];
+    for (let i = 0; i < value.length; i++) {
+      const made = this.element.accept(value[i]);
+      if (made instanceof Refusal) return made;
+      list.push(made);
+    }
+    return list;
+  }
+}
 
 /** The canonical text of an address; `undefined` for the empty text, which Go's net.IP reads as "none". */
 export const address = (): Schema<string | undefined> =>
@@ -109,25 +138,8 @@ export const prefix = (what: string, host: 'keep' | 'mask' = 'keep'): Schema<str
 /** The keys of an object, each with a function that makes the schema of its values: only those of keys that occur are made. */
 export type Shape = Record<string, () => Schema<unknown>>;
 
-/** Schemas are made once: those that a start-up snapshot has made already cost nothing. */
-const schemas = new Map<() => Schema, Schema>();
-
-function schemaOf(make: () => Schema): Schema {
-  let schema = schemas.get(make);
-  if (schema === undefined) {
-    schema = make();
-    schemas.set(make, schema);
-  }
-  return schema;
-}
-
-/** Makes the schemas of a shape before they are needed. */
-export function makeSchemas(shape: Shape): void {
-  for (const make of Object.values(shape)) schemaOf(make);
-}
-
 /** What a document holds of a shape: absent keys and nulls are absent. */
-export type Values<S extends Shape> = { [K in keyof S]?: z.output<ReturnType<S[K]>> };
+export type Values<S extends Shape> = { [K in keyof S]?: S[K] extends () => Schema<infer T> ? T : never };
 
 /**
  * The keys of `names` that `value` has, in any case. Go's encoding/json: of `bridge` and `Bridge` the last one counts, null leaves a
@@ -158,41 +170,45 @@ export const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** An object with the given keys, in any case; every one may be absent. */
-export const object = <S extends Shape>(shape: S): Schema<Values<S>> => {
-  const names = Object.keys(shape);
-  const members: Record<string, Schema> = {};
-  for (const name of names) {
-    const schema = schemaOf(shape[name] as () => Schema);
-    // A leaf lets undefined through by itself.
-    members[name] = schema._zod.def.type === 'transform' ? schema : z.optional(schema);
+export const object = <S extends Shape>(shape: S): Schema<Values<S>> => new Members(shape);
+
+export class Members<S extends Shape> implements Schema<Values<S>> {
+  readonly shape: S;
+  constructor(shape: S) {
+    this.shape = shape;
   }
-  return z.pipe(
-    z.transform((value: unknown) => (isObject(value) ? foldKeys(value, names) : value)),
-    z.object(members, { error: ({ input }) => expected('an object', input) }),
-  ) as unknown as Schema<Values<S>>;
-};
 
-/** Is told of everything that is wrong with a document. `path` as in JavaScript: `ipam.ranges[0][0].subnet`. */
-export type Report = (path: string, message: string, details?: string) => void;
+  accept(value: unknown): Values<S> | Refusal {
+    if (!isObject(value)) return refuse(expected('an object', value));
+    const values = foldKeys(value, Object.keys(this.shape));
+    for (const name in values) {
+      const made = (this.shape[name] as () => Schema)().accept(values[name]);
+      if (made instanceof Refusal) return made;
+      values[name] = made;
+    }
+    return values as Values<S>;
+  }
+}
 
-/** The value of a schema, or undefined when there is something wrong with it, which is reported. */
-export function read<T>(schema: Schema<T>, value: unknown, path: string, report: Report): T | undefined {
-  const result = z.safeParse(schema, value);
-  if (result.success) return result.data;
-  for (const issue of result.error.issues) report(join(path, issue.path), issue.message);
-  return undefined;
+/** Is told of everything that is wrong with a document. Paths are as in JavaScript: `ipam.ranges[0][0].subnet`. */
+export interface Report {
+  wrong(path: string, message: string, details?: string): void;
+  /** The schema does not accept the value. */
+  refused(schema: Schema, value: unknown, path: string): void;
 }
 
 /** The values of an object's keys; those with something wrong are reported and absent. */
 export function readKeys<S extends Shape>(shape: S, value: unknown, path: string, report: Report): Values<S> {
-  const values: Record<string, unknown> = {};
   if (!isObject(value)) {
-    report(path, `expected an object, found ${found(value)}`);
-    return values as Values<S>;
+    report.wrong(path, `expected an object, found ${found(value)}`);
+    return {};
   }
-  for (const [name, member] of Object.entries(foldKeys(value, Object.keys(shape)))) {
-    const made = read(schemaOf(shape[name] as () => Schema), member, join(path, [name]), report);
-    if (made !== undefined) values[name] = made;
+  const values = foldKeys(value, Object.keys(shape));
+  for (const name in values) {
+    const schema = (shape[name] as () => Schema)();
+    const made = schema.accept(values[name]);
+    if (made instanceof Refusal) report.refused(schema, values[name], join(path, [name]));
+    values[name] = made instanceof Refusal ? undefined : made;
   }
   return values as Values<S>;
 }

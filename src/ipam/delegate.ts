@@ -1,4 +1,5 @@
 import { asCniError, CniError, code } from '../cni/error.ts';
+import { judge } from '../cni/judge.ts';
 import { parseResult } from '../cni/result-parse.ts';
 import type { Logger } from '../log/logger.ts';
 import { findPlugin } from './findplugin.ts';
@@ -37,7 +38,7 @@ class Delegate implements Ipam {
     this.#added = true;
     const stdout = this.#run('ADD', path);
     try {
-      const { ips, routes, dns } = parseResult(parseJson(stdout), cniVersion, 'result');
+      const { ips, routes, dns } = parseResult(parseJson(stdout), cniVersion, 'result', judge);
       // SPEC "Delegated plugins": interfaces are not an IPAM plugin's business.
       return { ips: ips.map(({ address, gateway }) => (gateway ? { address, gateway } : { address })), routes, dns };
     } catch (error) {

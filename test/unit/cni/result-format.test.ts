@@ -1,5 +1,6 @@
 import t from 'tap';
 import { CniError } from '../../../src/cni/error.ts';
+import { judge } from '../../../src/cni/judge.ts';
 import type { Result } from '../../../src/cni/result.ts';
 import { formatResult } from '../../../src/cni/result-format.ts';
 import { parseResult } from '../../../src/cni/result-parse.ts';
@@ -114,10 +115,10 @@ t.test('a result of an IPAM plugin has no interfaces, and its addresses no index
 t.test('what is printed reads back as what that version can express', async (t) => {
   for (const cniVersion of supportedVersions) {
     const text = formatResult(result, cniVersion);
-    const back = parseResult(JSON.parse(text), 'unused', 'prevResult');
+    const back = parseResult(JSON.parse(text), 'unused', 'prevResult', judge);
     t.equal(formatResult(back, cniVersion), text, cniVersion);
   }
-  t.strictSame(parseResult(JSON.parse(formatResult(result, '1.1.0')), 'unused', 'prevResult'), result);
+  t.strictSame(parseResult(JSON.parse(formatResult(result, '1.1.0')), 'unused', 'prevResult', judge), result);
 });
 
 function orderedRoute({ dst, gw, mtu, advmss, priority, table, scope }: Result['routes'][number]) {

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { CniError } from '../../../src/cni/error.ts';
+import { judge } from '../../../src/cni/judge.ts';
 import { parseResult } from '../../../src/cni/result-parse.ts';
 
 const none = { interfaces: [], ips: [], routes: [], dns: {} };
@@ -77,7 +78,7 @@ t.test('results that are understood', async (t) => {
     ],
   ];
   for (const [name, value, version, expected] of table) {
-    t.test(name, async (t) => t.strictSame(parseResult(value, version, 'prevResult'), expected));
+    t.test(name, async (t) => t.strictSame(parseResult(value, version, 'prevResult', judge), expected));
   }
 });
 
@@ -176,7 +177,7 @@ t.test('results that are refused', async (t) => {
   ];
   for (const [name, value, code, message, details] of table) {
     t.test(name, async (t) => {
-      const error = t.throws(() => parseResult(value, '1.1.0', 'prevResult'), CniError) as CniError;
+      const error = t.throws(() => parseResult(value, '1.1.0', 'prevResult', judge), CniError) as CniError;
       t.strictSame([error.code, error.message, error.details], [code, message, details]);
     });
   }
