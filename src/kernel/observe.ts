@@ -1,6 +1,7 @@
 import { getAddresses, parseAddressState } from '../netlink/address-message.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import { getLink, getLinks, type LinkRef, parseLinkState } from '../netlink/link-message.ts';
+import type { Outcome } from '../netlink/message.ts';
 import { getRoutes, parseRouteStates } from '../netlink/route-message.ts';
 import { getVlans, parseVlans } from '../netlink/vlan-message.ts';
 import { errno } from '../sys/errno.ts';
@@ -9,15 +10,21 @@ import type { AddressState, LinkState, RouteState, VlanState } from './state.ts'
 
 /** A link by name or index, or undefined when there is none. */
 export function readLink(netns: Netns, ref: LinkRef): LinkState | undefined {
-  try {
-    const state = parseLinkState(netns.route.get(getLink(ref), { waitingFor: `the link ${ref}` }));
+  const outcome = netns.route.ask(getLink(ref), { waitingFor: `the link ${ref}` });
+  return linkOf(netns, ref, outcome);
+}
+
+/** What the kernel's answer to getLink says; that there is no such link is an answer, too. Throws NetlinkError for any other refusal. */
+function linkOf(netns: Netns, ref: LinkRef, outcome: Outcome): LinkState | undefined {
+  const [reply] = outcome.replies;
+  if (reply) {
+    const state = parseLinkState(reply);
     netns.indexes.set(state.name, state.index);
     return state;
-  } catch (error) {
-    if (!(error instanceof NetlinkError) || error.errno !== errno.ENODEV) throw error;
-    if (typeof ref === 'string') netns.indexes.delete(ref);
-    return undefined;
   }
+  if (outcome.errno !== errno.ENODEV) throw new NetlinkError(outcome);
+  if (typeof ref === 'string') netns.indexes.delete(ref);
+  return undefined;
 }
 
 /** All links, or those of one kind, or those on one master. */

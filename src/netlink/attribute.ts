@@ -1,37 +1,65 @@
-import { AttrStream, padding, parseAttributes, type StreamData } from 'netlink/dist/structs.js';
+// NB: the package netlink makes several objects for every attribute that it meets, and a link has fifty of them, of which ten are read.
 
-/** A message body: the protocol's header, then attributes. */
-export function body(...parts: StreamData[]): Buffer {
-  const stream = new AttrStream();
-  for (const part of parts) stream.emit(part);
-  return Buffer.concat(stream.bufs);
-}
+/** The type of the attribute at a position, without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+export const attributeType = (bytes: Uint8Array, at: number): number =>
+  (bytes[at + 2] as number) | (((bytes[at + 3] as number) & 0x3f) << 8);
 
-/** The inside of a nested attribute, padded as libnetlink does it: NLA_ALIGN(len) is (len + 3) & ~3 — linux/netlink.h */
-export function nest(...parts: StreamData[]): Buffer {
-  const inside = body(...parts);
-  const missing = padding(inside.length);
-  return missing ? Buffer.concat([inside, Buffer.alloc(missing)]) : inside;
-}
+/** Where the attribute at a position ends, without padding. Never before its own header, nor after the bytes. */
+export const attributeEnd = (bytes: Uint8Array, at: number): number =>
+  Math.min(bytes.length, at + Math.max(4, (bytes[at] as number) | ((bytes[at + 1] as number) << 8)));
 
-/** One attribute that the tables do not have, or have wrong. */
-export const attribute =
-  (type: number, data: StreamData): StreamData =>
-  (stream) =>
-    stream.push(type, data);
+/** Where the next attribute begins: NLA_ALIGN(len): (len + 3) & ~3 — linux/netlink.h */
+export const nextAttribute = (bytes: Uint8Array, at: number): number => at + ((attributeEnd(bytes, at) - at + 3) & ~3);
 
-/** The attributes after a header of `headerLength` bytes, by type. Of a type that occurs several times, the last one. */
-export function attributes(bytes: Buffer, headerLength = 0): (Buffer | undefined)[] {
-  const found: (Buffer | undefined)[] = [];
-  parseAttributes(bytes.subarray(headerLength), ({ type, data }) => {
-    found[type] = data as Buffer;
-  });
-  return found;
-}
+/** Four bytes of the machine's order, which is little-endian on every platform we build for. 0 where there are none. */
+export const u32At = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)) >>>
+  0;
 
-/** Every attribute, in order: for lists, whose members share a type. */
-export function attributeList(bytes: Buffer): { type: number; data: Buffer }[] {
-  const list: { type: number; data: Buffer }[] = [];
-  parseAttributes(bytes, ({ type, data }) => list.push({ type, data: data as Buffer }));
-  return list;
+/** The attributes behind a message's header of `from` bytes, or inside another attribute. Of a type that occurs several times, the last one. */
+export class Attributes {
+  readonly #bytes: Buffer;
+  readonly #positions: (number | undefined)[] = []; // by type
+
+  constructor(bytes: Buffer, from = 0) {
+    this.#bytes = bytes;
+    for (let at = from; at + 4 <= bytes.length; at = nextAttribute(bytes, at)) {
+      this.#positions[attributeType(bytes, at)] = at;
+    }
+  }
+
+  /** A view. */
+  value(type: number): Buffer | undefined {
+    const at = this.#positions[type];
+    return at === undefined ? undefined : this.#bytes.subarray(at + 4, attributeEnd(this.#bytes, at));
+  }
+
+  u8(type: number): number | undefined {
+    const at = this.#positions[type];
+    return at === undefined ? undefined : this.#bytes[at + 4];
+  }
+
+  u32(type: number): number | undefined {
+    const at = this.#positions[type];
+    return at === undefined ? undefined : u32At(this.#bytes, at + 4);
+  }
+
+  /** A string up to its NUL. */
+  text(type: number): string | undefined {
+    const at = this.#positions[type];
+    if (at === undefined) return undefined;
+    const limit = attributeEnd(this.#bytes, at);
+    let end = at + 4;
+    while (end < limit && this.#bytes[end] !== 0) end++;
+    return this.#bytes.toString('utf8', at + 4, end);
+  }
+
+  /** What is nested in an attribute; undefined when it is missing. */
+  nested(type: number): Attributes | undefined {
+    const value = this.value(type);
+    return value && new Attributes(value);
+  }
 }

@@ -1,15 +1,12 @@
-import { type DeviceFlags, formatLink, type Link, MessageType, parseLink } from 'netlink/dist/rt/gen_structs.js';
-import { formatLinkAttrs, type LinkAttrs } from 'netlink/dist/rt/ifla.js';
+import { MessageType } from 'netlink/dist/rt/gen_structs.js';
 import type { LinkState } from '../kernel/state.ts';
-import { attribute, attributes, body, nest } from './attribute.ts';
-import { cString, type Message, NLM_F, type Reply } from './message.ts';
+import { Attributes, u32At } from './attribute.ts';
+import { type AttributeWriter, beginRequest } from './attribute-writer.ts';
+import { type Message, NLM_F, type Reply } from './message.ts';
 
 const LENGTH_IFINFOMSG = 16; // linux/rtnetlink.h
 
-// NB: the tables' parsers are not used on links: parseLinkAttrs decodes every attribute of a link, statistics and SR-IOV functions
-// included, and throws at the first one that a newer kernel has made longer.
-
-/** Attributes of RTM_NEWLINK that are read here. linux/if_link.h */
+/** linux/if_link.h */
 const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
@@ -20,6 +17,8 @@ const IFLA = {
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
+  NET_NS_FD: 28,
+  EXT_MASK: 29,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const IFLA_BR_VLAN_FILTERING = 7;
@@ -30,54 +29,67 @@ const IPV4_DEVCONF_ARP_NOTIFY = 22; // linux/ip.h
 const RTEXT_FILTER_SKIP_STATS = 8; // linux/rtnetlink.h
 
 const AF_INET = 2;
+const IFF = { UP: 0x1, PROMISC: 0x100 } as const; // linux/if.h
 
 /** A link by index, or by name where the index is not known yet. */
 export type LinkRef = number | string;
 
-const header = (ref: LinkRef, flags: DeviceFlags = {}, change: DeviceFlags = {}): Buffer =>
-  formatLink({ index: typeof ref === 'number' ? ref : 0, flags, change } satisfies Link);
+/** struct ifinfomsg: u8 family, u16 type, int index, u32 flags, u32 change — linux/rtnetlink.h. `change`: the flags that are set or cleared. */
+function ifinfomsg(writer: AttributeWriter, index: number, flags: number, change: number): void {
+  writer.word(0);
+  writer.word(index);
+  writer.word(flags);
+  writer.word(change);
+}
 
-const byName = (ref: LinkRef): LinkAttrs => (typeof ref === 'string' ? { ifname: ref } : {});
+/** Starts a request about a link. One that goes by its name is named by `name`, too. */
+function begin(ref: LinkRef, flags = 0, change = flags): AttributeWriter {
+  const writer = beginRequest();
+  ifinfomsg(writer, typeof ref === 'number' ? ref : 0, flags, change);
+  return writer;
+}
 
-const u8 = (value: boolean | number) => Buffer.from([Number(value)]);
-
-const u32 = (value: number) => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-};
+function name(writer: AttributeWriter, ref: LinkRef): void {
+  if (typeof ref === 'string') writer.text(IFLA.IFNAME, ref);
+}
 
 /** `02:00:00:00:00:01` as bytes. */
-export const macToBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
+function macToBytes(mac: string): Uint8Array {
+  const bytes = new Uint8Array((mac.length + 1) / 3);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16);
+  return bytes;
+}
 
 /** Bytes as `02:00:00:00:00:01`; '' for none. */
-export const macFromBytes = (bytes: Buffer): string => bytes.toString('hex').replace(/(..)(?=.)/g, '$1:');
-
-/** IFLA_LINKINFO. The kind is not NUL-terminated, as in iproute2. */
-const linkInfo = (kind: string, data?: Buffer): Buffer =>
-  nest(attribute(IFLA_INFO.KIND, Buffer.from(kind)), ...(data ? [attribute(IFLA_INFO.DATA, data)] : []));
+function macFromBytes(bytes: Uint8Array): string {
+  let mac = '';
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    mac += `${i === 0 ? '' : ':'}${byte < 16 ? '0' : ''}${byte.toString(16)}`;
+  }
+  return mac;
+}
 
 /** `ip link show DEV`: answered by one RTM_NEWLINK, or by ENODEV. */
-export const getLink = (ref: LinkRef): Message => ({
-  type: MessageType.GETLINK,
-  flags: 0,
-  get: true,
-  body: body(header(ref), formatLinkAttrs({ extMask: u32(RTEXT_FILTER_SKIP_STATS), ...byName(ref) })),
-});
+export function getLink(ref: LinkRef): Message {
+  const writer = begin(ref);
+  writer.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  name(writer, ref);
+  return { type: MessageType.GETLINK, flags: 0, get: true, body: writer.end() };
+}
 
 /** `ip link show [master DEV] [type KIND]`, to be dumped. Kernels that do not filter give all: filter again. */
-export const getLinks = (filter: { kind?: string; master?: number }): Message => ({
-  type: MessageType.GETLINK,
-  flags: 0,
-  body: body(
-    header(0),
-    formatLinkAttrs({
-      extMask: u32(RTEXT_FILTER_SKIP_STATS),
-      ...(filter.master === undefined ? {} : { master: filter.master }),
-      ...(filter.kind === undefined ? {} : { linkinfo: linkInfo(filter.kind) }),
-    }),
-  ),
-});
+export function getLinks({ kind, master }: { kind?: string; master?: number }): Message {
+  const writer = begin(0);
+  writer.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  if (master !== undefined) writer.u32(IFLA.MASTER, master);
+  if (kind !== undefined) {
+    const info = writer.open(IFLA.LINKINFO);
+    writer.string(IFLA_INFO.KIND, kind);
+    writer.close(info);
+  }
+  return { type: MessageType.GETLINK, flags: 0, body: writer.end() };
+}
 
 export interface BridgeRequest {
   dev: string;
@@ -87,19 +99,26 @@ export interface BridgeRequest {
 }
 
 /** `ip link add name DEV address MAC [mtu MTU] up type bridge [vlan_filtering 1]` */
-export const newBridge = ({ dev, mac, mtu, vlanFiltering }: BridgeRequest): Message => ({
-  type: MessageType.NEWLINK,
-  flags: NLM_F.CREATE | NLM_F.EXCL,
-  body: body(
-    header(0, { up: true }, { up: true }),
-    formatLinkAttrs({
-      address: macToBytes(mac),
-      ...(mtu ? { mtu } : {}),
-      ifname: dev,
-      linkinfo: linkInfo('bridge', vlanFiltering ? nest(attribute(IFLA_BR_VLAN_FILTERING, u8(1))) : undefined),
-    }),
-  ),
-});
+export function newBridge({ dev, mac, mtu, vlanFiltering }: BridgeRequest): Message {
+  const writer = begin(dev, IFF.UP);
+  writer.bytes(IFLA.ADDRESS, macToBytes(mac));
+  if (mtu) writer.u32(IFLA.MTU, mtu);
+  writer.text(IFLA.IFNAME, dev);
+  bridgeInfo(writer, vlanFiltering);
+  return { type: MessageType.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.end() };
+}
+
+/** IFLA_LINKINFO of a bridge. The kind is not NUL-terminated, as in iproute2. */
+function bridgeInfo(writer: AttributeWriter, vlanFiltering: boolean): void {
+  const info = writer.open(IFLA.LINKINFO);
+  writer.string(IFLA_INFO.KIND, 'bridge');
+  if (vlanFiltering) {
+    const data = writer.open(IFLA_INFO.DATA);
+    writer.u8(IFLA_BR_VLAN_FILTERING, 1);
+    writer.close(data);
+  }
+  writer.close(info);
+}
 
 export interface VethRequest {
   dev: string;
@@ -114,33 +133,29 @@ export interface VethRequest {
  * `ip link add name DEV address MAC [mtu MTU] [master BRIDGE] up type veth peer [mtu MTU] address MAC [netns NS] name PEER`
  * The kernel ignores an alias here, and makes the peer down whatever is asked.
  */
-export const newVeth = ({ dev, mac, mtu, master, peer }: VethRequest): Message => {
-  const common = (address: string, bridge: number | undefined): LinkAttrs => ({
-    address: macToBytes(address),
-    ...(mtu ? { mtu } : {}),
-    ...(bridge === undefined ? {} : { master: bridge }),
-  });
-  const peerInfo = nest(
-    header(0),
-    formatLinkAttrs({
-      ...common(peer.mac, peer.master),
-      ...(peer.netns === undefined ? {} : { netNsFd: peer.netns }),
-      ifname: peer.dev,
-    }),
-  );
-  return {
-    type: MessageType.NEWLINK,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    body: body(
-      header(0, { up: true }, { up: true }),
-      formatLinkAttrs({
-        ...common(mac, master),
-        ifname: dev,
-        linkinfo: linkInfo('veth', nest(attribute(VETH_INFO_PEER, peerInfo))),
-      }),
-    ),
-  };
-};
+export function newVeth({ dev, mac, mtu, master, peer }: VethRequest): Message {
+  const writer = begin(dev, IFF.UP);
+  vethEnd(writer, mac, mtu, master);
+  writer.text(IFLA.IFNAME, dev);
+  const info = writer.open(IFLA.LINKINFO);
+  writer.string(IFLA_INFO.KIND, 'veth');
+  const data = writer.open(IFLA_INFO.DATA);
+  const peerInfo = writer.open(VETH_INFO_PEER);
+  ifinfomsg(writer, 0, 0, 0);
+  vethEnd(writer, peer.mac, mtu, peer.master);
+  if (peer.netns !== undefined) writer.u32(IFLA.NET_NS_FD, peer.netns);
+  writer.text(IFLA.IFNAME, peer.dev);
+  writer.close(peerInfo);
+  writer.close(data);
+  writer.close(info);
+  return { type: MessageType.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.end() };
+}
+
+function vethEnd(writer: AttributeWriter, mac: string, mtu: number, master: number | undefined): void {
+  writer.bytes(IFLA.ADDRESS, macToBytes(mac));
+  if (mtu) writer.u32(IFLA.MTU, mtu);
+  if (master !== undefined) writer.u32(IFLA.MASTER, master);
+}
 
 export interface LinkChange {
   mac?: string;
@@ -154,102 +169,91 @@ export interface LinkChange {
 }
 
 /** `ip link set DEV …`. Modern `ip` says RTM_NEWLINK without NLM_F_CREATE too: only that way are link-kind settings taken. */
-export const setLink = (ref: LinkRef, change: LinkChange): Message => {
+export function setLink(ref: LinkRef, change: LinkChange): Message {
   const { mac, mtu, alias, up, promisc, master, vlanFiltering, port } = change;
-  const attrs: LinkAttrs = {
-    ...(mac === undefined ? {} : { address: macToBytes(mac) }),
-    ...(mtu ? { mtu } : {}),
-    ...(master === undefined ? {} : { master }),
-    ...(alias === undefined ? {} : { ifalias: alias }),
-    ...byName(ref),
-  };
-  if (vlanFiltering) attrs.linkinfo = linkInfo('bridge', nest(attribute(IFLA_BR_VLAN_FILTERING, u8(1))));
-  else if (port) attrs.linkinfo = portInfo(port);
-  return {
-    type: MessageType.NEWLINK,
-    flags: 0,
-    body: body(
-      header(
-        ref,
-        { ...(up ? { up } : {}), ...(promisc ? { promisc } : {}) },
-        { ...(up === undefined ? {} : { up: true }), ...(promisc ? { promisc } : {}) },
-      ),
-      formatLinkAttrs(attrs),
-    ),
-  };
-};
+  const promiscFlag = promisc ? IFF.PROMISC : 0;
+  const writer = begin(ref, (up ? IFF.UP : 0) | promiscFlag, (up === undefined ? 0 : IFF.UP) | promiscFlag);
+  if (mac !== undefined) writer.bytes(IFLA.ADDRESS, macToBytes(mac));
+  if (mtu) writer.u32(IFLA.MTU, mtu);
+  if (master !== undefined) writer.u32(IFLA.MASTER, master);
+  if (alias !== undefined) writer.text(IFLA.IFALIAS, alias);
+  name(writer, ref);
+  if (vlanFiltering) bridgeInfo(writer, true);
+  else if (port) portInfo(writer, port);
+  return { type: MessageType.NEWLINK, flags: 0, body: writer.end() };
+}
 
 /**
  * `ip` names the kind here as well (IFLA_INFO_KIND bridge_slave), for which newer kernels would first run modprobe; what a port is,
  * the kernel knows from its master.
  */
-const portInfo = ({ hairpin, isolated }: { hairpin?: boolean; isolated?: boolean }): Buffer =>
-  nest(
-    attribute(IFLA_INFO.SLAVE_KIND, Buffer.from('bridge')),
-    attribute(
-      IFLA_INFO.SLAVE_DATA,
-      nest(
-        ...(hairpin === undefined ? [] : [attribute(IFLA_BRPORT.MODE, u8(hairpin))]),
-        ...(isolated === undefined ? [] : [attribute(IFLA_BRPORT.ISOLATED, u8(isolated))]),
-      ),
-    ),
-  );
+function portInfo(writer: AttributeWriter, { hairpin, isolated }: NonNullable<LinkChange['port']>): void {
+  const info = writer.open(IFLA.LINKINFO);
+  writer.string(IFLA_INFO.SLAVE_KIND, 'bridge');
+  const data = writer.open(IFLA_INFO.SLAVE_DATA);
+  if (hairpin !== undefined) writer.u8(IFLA_BRPORT.MODE, Number(hairpin));
+  if (isolated !== undefined) writer.u8(IFLA_BRPORT.ISOLATED, Number(isolated));
+  writer.close(data);
+  writer.close(info);
+}
 
 /** `sysctl -w net.ipv4.conf.DEV.arp_notify=1`, without leaving netlink. */
-export const setArpNotify = (ref: LinkRef): Message => ({
-  type: MessageType.NEWLINK,
-  flags: 0,
-  body: body(
-    header(ref),
-    formatLinkAttrs(byName(ref)),
-    attribute(
-      IFLA.AF_SPEC,
-      nest(attribute(AF_INET, nest(attribute(IFLA_INET_CONF, nest(attribute(IPV4_DEVCONF_ARP_NOTIFY, u32(1))))))),
-    ),
-  ),
-});
+export function setArpNotify(ref: LinkRef): Message {
+  const writer = begin(ref);
+  name(writer, ref);
+  const spec = writer.open(IFLA.AF_SPEC);
+  const inet = writer.open(AF_INET);
+  const conf = writer.open(IFLA_INET_CONF);
+  writer.u32(IPV4_DEVCONF_ARP_NOTIFY, 1);
+  writer.close(conf);
+  writer.close(inet);
+  writer.close(spec);
+  return { type: MessageType.NEWLINK, flags: 0, body: writer.end() };
+}
 
 /** `ip link del DEV` */
-export const deleteLink = (ref: LinkRef): Message => ({
-  type: MessageType.DELLINK,
-  flags: 0,
-  body: body(header(ref), formatLinkAttrs(byName(ref))),
-});
+export function deleteLink(ref: LinkRef): Message {
+  const writer = begin(ref);
+  name(writer, ref);
+  return { type: MessageType.DELLINK, flags: 0, body: writer.end() };
+}
 
 /** A link from an RTM_NEWLINK. */
 export function parseLinkState({ body: bytes }: Pick<Reply, 'body'>): LinkState {
-  const { index = 0, flags = {} } = parseLink(bytes.subarray(0, LENGTH_IFINFOMSG));
-  const attrs = attributes(bytes, LENGTH_IFINFOMSG);
-  const text = (value: Buffer | undefined) => (value ? cString(value) : undefined);
-  const number = (value: Buffer | undefined) => value?.readUInt32LE(0);
-  const info = attributes(attrs[IFLA.LINKINFO] ?? Buffer.alloc(0));
+  const flags = u32At(bytes, 8);
+  const attrs = new Attributes(bytes, LENGTH_IFINFOMSG);
+  const mac = attrs.value(IFLA.ADDRESS);
   const state: LinkState = {
-    index,
-    name: text(attrs[IFLA.IFNAME]) ?? '',
-    mac: macFromBytes(attrs[IFLA.ADDRESS] ?? Buffer.alloc(0)),
-    mtu: number(attrs[IFLA.MTU]) ?? 0,
-    up: flags.up === true,
-    operstate: attrs[IFLA.OPERSTATE]?.[0] ?? 0,
-    promisc: flags.promisc === true,
+    index: u32At(bytes, 4),
+    name: attrs.text(IFLA.IFNAME) ?? '',
+    mac: mac ? macFromBytes(mac) : '',
+    mtu: attrs.u32(IFLA.MTU) ?? 0,
+    up: (flags & IFF.UP) !== 0,
+    operstate: attrs.u8(IFLA.OPERSTATE) ?? 0,
+    promisc: (flags & IFF.PROMISC) !== 0,
   };
-  const kind = text(info[IFLA_INFO.KIND]);
+  const info = attrs.nested(IFLA.LINKINFO);
+  const kind = info?.text(IFLA_INFO.KIND);
   if (kind) state.kind = kind;
-  const master = number(attrs[IFLA.MASTER]);
+  const master = attrs.u32(IFLA.MASTER);
   if (master) state.master = master;
-  const alias = text(attrs[IFLA.IFALIAS]);
+  const alias = attrs.text(IFLA.IFALIAS);
   if (alias) state.alias = alias;
-  const peerIndex = number(attrs[IFLA.LINK]);
+  const peerIndex = attrs.u32(IFLA.LINK);
   if (peerIndex) state.peerIndex = peerIndex;
-  const data = info[IFLA_INFO.DATA];
-  if (kind === 'bridge' && data) state.vlanFiltering = attributes(data)[IFLA_BR_VLAN_FILTERING]?.[0] === 1;
-  const slaveData = info[IFLA_INFO.SLAVE_DATA];
-  if (slaveData && text(info[IFLA_INFO.SLAVE_KIND]) === 'bridge') {
-    const port = attributes(slaveData);
-    state.port = {
-      hairpin: port[IFLA_BRPORT.MODE]?.[0] === 1,
-      isolated: port[IFLA_BRPORT.ISOLATED]?.[0] === 1,
-      state: port[IFLA_BRPORT.STATE]?.[0] ?? 0,
-    };
+  if (kind === 'bridge') {
+    const data = info?.nested(IFLA_INFO.DATA);
+    if (data) state.vlanFiltering = data.u8(IFLA_BR_VLAN_FILTERING) === 1;
+  }
+  if (info?.text(IFLA_INFO.SLAVE_KIND) === 'bridge') {
+    const port = info.nested(IFLA_INFO.SLAVE_DATA);
+    if (port) {
+      state.port = {
+        hairpin: port.u8(IFLA_BRPORT.MODE) === 1,
+        isolated: port.u8(IFLA_BRPORT.ISOLATED) === 1,
+        state: port.u8(IFLA_BRPORT.STATE) ?? 0,
+      };
+    }
   }
   return state;
 }

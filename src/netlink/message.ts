@@ -1,4 +1,9 @@
-import { formatHeader, HEADER_LENGTH, padding, parseAttributes, parseMessages } from 'netlink/dist/structs.js';
+import { Attributes, u32At } from './attribute.ts';
+
+const HEADER_LENGTH = 16; // struct nlmsghdr: u32 len, u16 type, u16 flags, u32 seq, u32 pid — linux/netlink.h
+
+/** NLMSG_ALIGN(len) — linux/netlink.h */
+const align = (length: number) => (length + 3) & ~3;
 
 /** Flags of struct nlmsghdr. linux/netlink.h */
 export const NLM_F = {
@@ -47,19 +52,48 @@ export interface Outcome {
 
 /** The bytes of several requests for one send(2), numbered from `seq`. */
 export function encodeMessages(messages: readonly Message[], seq: number, flagsOf: (index: number) => number): Buffer {
-  const parts: Uint8Array[] = [];
-  for (const [i, { type, body }] of messages.entries()) {
-    const length = HEADER_LENGTH + body.length;
-    parts.push(formatHeader({ length, type, flags: flagsOf(i), seq: seq + i, port: 0 }), body);
-    // NLMSG_ALIGN(len): (len + 3) & ~3 — linux/netlink.h
-    if (padding(length)) parts.push(new Uint8Array(padding(length)));
+  let size = 0;
+  for (const { body } of messages) size += HEADER_LENGTH + align(body.length);
+  const bytes = Buffer.alloc(size);
+  let at = 0;
+  for (let i = 0; i < messages.length; i++) {
+    const { type, body } = messages[i] as Message;
+    const flags = flagsOf(i);
+    putU32(bytes, at, HEADER_LENGTH + body.length);
+    putU32(bytes, at + 4, type | (flags << 16));
+    putU32(bytes, at + 8, seq + i);
+    bytes.set(body, at + HEADER_LENGTH);
+    at += HEADER_LENGTH + align(body.length);
   }
-  return Buffer.concat(parts);
+  return bytes;
+}
+
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
 }
 
 /** The messages of one datagram; bodies are views into it. Throws when it is no sequence of messages. */
-export const decodeMessages = (datagram: Buffer): Reply[] =>
-  parseMessages(datagram).map(({ type, flags, seq, data }) => ({ type, flags, seq, body: data as Buffer }));
+export function decodeMessages(datagram: Buffer): Reply[] {
+  const replies: Reply[] = [];
+  for (let at = 0; at < datagram.length; ) {
+    const length = u32At(datagram, at);
+    if (length < HEADER_LENGTH || at + length > datagram.length) {
+      throw new Error(`not a netlink message: ${length} bytes long, ${datagram.length - at} are there`);
+    }
+    const typeAndFlags = u32At(datagram, at + 4);
+    replies.push({
+      type: typeAndFlags & 0xffff,
+      flags: typeAndFlags >>> 16,
+      seq: u32At(datagram, at + 8),
+      body: datagram.subarray(at + HEADER_LENGTH, at + length),
+    });
+    at += align(length);
+  }
+  return replies;
+}
 
 /**
  * NLMSG_ERROR: struct nlmsgerr, then the extended ACK (NLMSGERR_ATTR_*, linux/netlink.h). NLMSG_DONE: an int, then the same.
@@ -67,23 +101,17 @@ export const decodeMessages = (datagram: Buffer): Reply[] =>
  */
 export function decodeError({ type, flags, body }: Reply): Omit<Outcome, 'replies'> {
   if (body.length < 4) return { errno: 0 }; // NLMSG_DONE of old kernels is bare
-  const outcome: Omit<Outcome, 'replies'> = { errno: 0 - body.readInt32LE(0) };
+  const outcome: Omit<Outcome, 'replies'> = { errno: -(u32At(body, 0) | 0) | 0 };
   if (!(flags & NLM_F.ACK_TLVS)) return outcome;
   let at = 4;
-  if (type === NLMSG.ERROR) {
-    const echoed = flags & NLM_F.CAPPED ? HEADER_LENGTH : body.readUInt32LE(4);
-    at += echoed + padding(echoed);
-  }
-  parseAttributes(body.subarray(at), ({ type: attribute, data }) => {
-    if (attribute === 1)
-      outcome.text = cString(data as Buffer); // NLMSGERR_ATTR_MSG
-    else if (attribute === 2) outcome.offset = (data as Buffer).readUInt32LE(0); // NLMSGERR_ATTR_OFFS
-  });
+  if (type === NLMSG.ERROR) at += flags & NLM_F.CAPPED ? HEADER_LENGTH : align(u32At(body, 4));
+  const attributes = new Attributes(body, at);
+  const text = attributes.text(NLMSGERR_ATTR.MSG);
+  if (text !== undefined) outcome.text = text;
+  const offset = attributes.u32(NLMSGERR_ATTR.OFFS);
+  if (offset !== undefined) outcome.offset = offset;
   return outcome;
 }
 
-/** A string up to its NUL. */
-export function cString(bytes: Buffer): string {
-  const end = bytes.indexOf(0);
-  return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);
-}
+/** linux/netlink.h */
+const NLMSGERR_ATTR = { MSG: 1, OFFS: 2 } as const;

@@ -1,3 +1,5 @@
+import { attributeEnd, attributeType, nextAttribute } from './attribute.ts';
+
 /** One netlink attribute; `value` is a view. */
 export interface Attribute {
   type: number;
@@ -6,17 +8,6 @@ export interface Attribute {
 
 /** Length of struct nfgenmsg, linux/netfilter/nfnetlink.h. */
 export const NFGEN_LENGTH = 4;
-
-/** The type of the attribute at a position, without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
-export const attributeType = (bytes: Uint8Array, at: number): number =>
-  (bytes[at + 2] as number) | (((bytes[at + 3] as number) & 0x3f) << 8);
-
-/** Where the attribute at a position ends, without padding. Never before its own header, nor after the bytes. */
-export const attributeEnd = (bytes: Uint8Array, at: number): number =>
-  Math.min(bytes.length, at + Math.max(4, (bytes[at] as number) | ((bytes[at + 1] as number) << 8)));
-
-/** Where the next attribute begins: NLA_ALIGN(len): (len + 3) & ~3 — linux/netlink.h */
-export const nextAttribute = (bytes: Uint8Array, at: number): number => at + ((attributeEnd(bytes, at) - at + 3) & ~3);
 
 /** The attributes in a stretch of bytes, in order. */
 export function attributes(bytes: Buffer): Attribute[] {

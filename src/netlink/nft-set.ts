@@ -1,6 +1,7 @@
+import { attributeEnd, attributeType, nextAttribute } from './attribute.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';
 import { commentData, commentOf } from './nft-comment.ts';
-import { attributeEnd, attributeType, NFGEN_LENGTH, nextAttribute } from './nft-reader.ts';
+import { NFGEN_LENGTH } from './nft-reader.ts';
 import {
   ELEM_INTERVAL_END,
   NFT_MSG,

@@ -101,10 +101,17 @@ export class NetlinkSocket implements Disposable {
 
   #transactOnce(messages: readonly Message[], patience: Patience): Outcome[] | 'lost' | 'truncated' {
     const first = this.#number(messages.length);
-    const outcomes = messages.map((): Outcome => ({ errno: 0, replies: [] }));
-    const lastLoud = messages.findLastIndex((message) => !message.quiet);
-    const awaited = new Set<number>();
-    for (const [i, message] of messages.entries()) if (message.get || i === lastLoud) awaited.add(i);
+    let lastLoud = messages.length - 1;
+    while (messages[lastLoud]?.quiet) lastLoud--;
+    const outcomes: Outcome[] = [];
+    const awaited: boolean[] = [];
+    let missing = 0;
+    for (let i = 0; i < messages.length; i++) {
+      outcomes.push({ errno: 0, replies: [] });
+      const isAwaited = i === lastLoud || messages[i]?.get === true;
+      awaited.push(isAwaited);
+      if (isAwaited) missing++;
+    }
 
     this.#send(
       encodeMessages(messages, first, (i) => {
@@ -116,12 +123,12 @@ export class NetlinkSocket implements Disposable {
 
     const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
     let batchFailed = false;
-    while (awaited.size > 0) {
+    while (missing > 0) {
       const received = this.#receive(batchFailed ? undefined : deadline);
       if (received === 'timeout') {
         // NB: nfnetlink drops the rest of a batch, ACKs included, when the batch itself is refused.
         if (batchFailed) {
-          for (const i of awaited) (outcomes[i] as Outcome).errno = errno.ECANCELED;
+          for (let i = 0; i < outcomes.length; i++) if (awaited[i]) (outcomes[i] as Outcome).errno = errno.ECANCELED;
           return outcomes;
         }
         throw timedOut(patience);
@@ -131,22 +138,32 @@ export class NetlinkSocket implements Disposable {
         const i = reply.seq - first;
         const outcome = outcomes[i];
         if (!outcome) continue; // an answer to something given up earlier
+        let isAnswer = false;
         if (reply.type === NLMSG.ERROR) {
           Object.assign(outcome, decodeError(reply));
-          awaited.delete(i);
+          isAnswer = true;
           if (outcome.errno !== 0 && messages[i]?.quiet) batchFailed = true;
         } else if (reply.type > NLMSG.OVERRUN) {
           outcome.replies.push(reply);
-          if (messages[i]?.get) awaited.delete(i);
+          isAnswer = messages[i]?.get === true;
+        }
+        if (isAnswer && awaited[i]) {
+          awaited[i] = false;
+          missing--;
         }
       }
     }
     return outcomes;
   }
 
+  /** What became of one request, as of several: a refusal is an outcome. */
+  ask(message: Message, patience: Patience): Outcome {
+    return this.transact([message], patience)[0] as Outcome;
+  }
+
   /** The kernel's one answer to a request. Throws NetlinkError when it refuses. */
   get(message: Omit<Message, 'get'>, patience: Patience): Reply {
-    const [outcome] = this.transact([{ ...message, get: true }], patience) as [Outcome];
+    const outcome = this.ask({ ...message, get: true }, patience);
     const [reply] = outcome.replies;
     if (outcome.errno !== 0 || !reply) throw new NetlinkError(outcome);
     return reply;
@@ -237,7 +254,11 @@ export class NetlinkSocket implements Disposable {
         return 'truncated';
       }
       // A copy, because the buffer is used again while views into this datagram are alive.
-      if (length >= 0) return decodeMessages(Buffer.from(this.#into.subarray(0, length)));
+      if (length >= 0) {
+        const datagram = Buffer.allocUnsafeSlow(length);
+        this.#into.copy(datagram, 0, 0, length);
+        return decodeMessages(datagram);
+      }
       if (length === -errno.EINTR) continue;
       if (length === -errno.ENOBUFS) return 'lost';
       if (length !== -errno.EAGAIN) {

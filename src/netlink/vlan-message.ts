@@ -1,12 +1,13 @@
-import { formatLink, MessageType } from 'netlink/dist/rt/gen_structs.js';
-import { formatBridgeVlanFlags, formatBridgeVlanInfo, formatLinkAttrs } from 'netlink/dist/rt/ifla.js';
+import { MessageType } from 'netlink/dist/rt/gen_structs.js';
+import { formatBridgeVlanFlags, formatBridgeVlanInfo } from 'netlink/dist/rt/ifla.js';
 import type { VlanState } from '../kernel/state.ts';
-import { attribute, attributeList, attributes, body, nest } from './attribute.ts';
+import { Attributes, attributeEnd, attributeType, nextAttribute } from './attribute.ts';
+import { type AttributeWriter, beginRequest } from './attribute-writer.ts';
 import type { Message, Reply } from './message.ts';
 
 const AF_BRIDGE = 7;
 const LENGTH_IFINFOMSG = 16; // linux/rtnetlink.h
-const IFLA_AF_SPEC = 26; // linux/if_link.h
+const IFLA = { AF_SPEC: 26, EXT_MASK: 29 } as const; // linux/if_link.h
 const IFLA_BRIDGE_VLAN_INFO = 2; // linux/if_bridge.h
 const BRIDGE_VLAN_INFO = { PVID: 0x02, UNTAGGED: 0x04, RANGE_BEGIN: 0x08, RANGE_END: 0x10 } as const;
 const RTEXT_FILTER_BRVLAN_COMPRESSED = 4; // linux/rtnetlink.h
@@ -18,15 +19,28 @@ export interface VlanRequest {
   untagged?: true;
 }
 
+/** Starts a request about a bridge port: struct ifinfomsg, linux/rtnetlink.h. */
+const begin = (index: number): AttributeWriter => {
+  const writer = beginRequest();
+  for (const word of [AF_BRIDGE, index, 0, 0]) writer.word(word);
+  return writer;
+};
+
 const vlanBody = (index: number, { vid, vidEnd = vid, pvid, untagged }: VlanRequest): Buffer => {
+  const writer = begin(index);
   const common = { ...(pvid ? { pvid } : {}), ...(untagged ? { untagged } : {}) };
-  const info = (id: number, range: { rangeBegin?: true; rangeEnd?: true }) =>
-    attribute(
-      IFLA_BRIDGE_VLAN_INFO,
-      formatBridgeVlanInfo({ vid: id, flags: formatBridgeVlanFlags({ ...common, ...range }) }),
-    );
-  const infos = vidEnd === vid ? [info(vid, {})] : [info(vid, { rangeBegin: true }), info(vidEnd, { rangeEnd: true })];
-  return body(formatLink({ family: AF_BRIDGE, index }), attribute(IFLA_AF_SPEC, nest(...infos)));
+  const info = (id: number, range: { rangeBegin?: true; rangeEnd?: true }) => {
+    const flags = formatBridgeVlanFlags({ ...common, ...range });
+    writer.bytes(IFLA_BRIDGE_VLAN_INFO, formatBridgeVlanInfo({ vid: id, flags }));
+  };
+  const spec = writer.open(IFLA.AF_SPEC);
+  if (vidEnd === vid) info(vid, {});
+  else {
+    info(vid, { rangeBegin: true });
+    info(vidEnd, { rangeEnd: true });
+  }
+  writer.close(spec);
+  return writer.end();
 };
 
 /** `bridge vlan add dev DEV vid VID[-END] [pvid] [untagged]` */
@@ -45,24 +59,22 @@ export const deleteVlan = (index: number, { vid, vidEnd = vid }: VlanRequest): M
 
 /** `bridge -c vlan show`, to be dumped: all ports of all bridges, the kernel filters none. */
 export const getVlans = (): Message => {
-  const mask = Buffer.alloc(4);
-  mask.writeUInt32LE(RTEXT_FILTER_BRVLAN_COMPRESSED);
-  return {
-    type: MessageType.GETLINK,
-    flags: 0,
-    body: body(formatLink({ family: AF_BRIDGE }), formatLinkAttrs({ extMask: mask })),
-  };
+  const writer = begin(0);
+  writer.u32(IFLA.EXT_MASK, RTEXT_FILTER_BRVLAN_COMPRESSED);
+  return { type: MessageType.GETLINK, flags: 0, body: writer.end() };
 };
 
 /** The VLANs of port `index` in an RTM_NEWLINK of AF_BRIDGE; none when it is about another port. */
 export function parseVlans({ body: bytes }: Pick<Reply, 'body'>, index: number): VlanState[] {
   if (bytes[0] !== AF_BRIDGE || bytes.readInt32LE(4) !== index) return [];
-  const spec = attributes(bytes, LENGTH_IFINFOMSG)[IFLA_AF_SPEC];
+  const spec = new Attributes(bytes, LENGTH_IFINFOMSG).value(IFLA.AF_SPEC);
   if (!spec) return []; // built without CONFIG_BRIDGE_VLAN_FILTERING
   const vlans: VlanState[] = [];
   let begin: number | undefined;
-  for (const { type, data } of attributeList(spec)) {
-    if (type !== IFLA_BRIDGE_VLAN_INFO) continue;
+  for (let at = 0; at + 4 <= spec.length; at = nextAttribute(spec, at)) {
+    if (attributeType(spec, at) !== IFLA_BRIDGE_VLAN_INFO) continue;
+    // struct bridge_vlan_info: u16 flags, u16 vid — linux/if_bridge.h
+    const data = spec.subarray(at + 4, attributeEnd(spec, at));
     const flags = data.readUInt16LE(0);
     const vid = data.readUInt16LE(2);
     if (flags & BRIDGE_VLAN_INFO.RANGE_BEGIN) {
