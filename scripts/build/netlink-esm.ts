@@ -43,8 +43,10 @@ export function toEsModule(commonJs: string, name: string): string {
       `^var (${identifier});\n\\(function \\(\\1\\) \\{\n([\\s\\S]*?)^\\}\\)\\(\\1 = exports\\.\\1 \\|\\| \\(exports\\.\\1 = \\{\\}\\)\\);$`,
       'gm',
     ),
-    'export const $1 = /* @__PURE__ */ (($1) => {\n$2return $1;\n})({});',
+    'export enum $1 {\n$2}',
   );
+  // E[E["NAME"] = 1] = "NAME";
+  replace(new RegExp(`^    (${identifier})\\[\\1\\["(\\w+)"\\] = (-?\\d+)\\] = "\\2";$`, 'gm'), '    "$2" = $3,');
   // exports.f = f;  the declaration stands above
   const declared: string[] = [];
   code = code.replace(new RegExp(`^exports\\.(${identifier}) = \\1;\n`, 'gm'), (_, exported: string) => {
@@ -81,7 +83,7 @@ export const netlinkEsm: Plugin = {
     build.onLoad({ filter: /[\\/]node_modules[\\/]netlink[\\/]/ }, async ({ path }) => {
       const name = netlinkModules.find((module) => path.endsWith(`netlink/dist/${module}.js`.replaceAll('/', sep)));
       if (!name) throw new Error(`${path}: only ${netlinkModules.join(', ')} of netlink may be bundled`);
-      return { contents: toEsModule(await readFile(path, 'utf8'), name), loader: 'js' };
+      return { contents: toEsModule(await readFile(path, 'utf8'), name), loader: 'ts' };
     });
   },
 };

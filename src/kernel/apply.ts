@@ -1,5 +1,5 @@
 import { CniError, code } from '../cni/error.ts';
-import type { Logger } from '../log/logger.ts';
+import { type Logger, silent } from '../log/logger.ts';
 import { getLink, parseLinkState } from '../netlink/link-message.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { type Op, show, type Where } from '../plan/op.ts';
@@ -93,11 +93,7 @@ export class Application implements Surroundings {
   index(where: Where, dev: string): number {
     const netns = this.netns(where);
     const known = netns.indexes.get(dev);
-    // What is pending may make a link of that name, or remove it.
-    const renamed = this.#pending.some(({ step }) =>
-      step.renames.some((link) => link.in === where && link.dev === dev),
-    );
-    if (known !== undefined && !renamed) return known;
+    if (known !== undefined && !this.#willChange(where, dev)) return known;
     let index: number | undefined;
     if (this.#pending.length > 0 && this.#pendingWhere === where) {
       // The question rides with the batch.
@@ -114,6 +110,13 @@ export class Application implements Surroundings {
     }
     netns.indexes.set(dev, index);
     return index;
+  }
+
+  /** Whether what is pending makes a link of that name, or removes it. */
+  #willChange(where: Where, dev: string): boolean {
+    for (const { step } of this.#pending)
+      for (const link of step.renames) if (link.in === where && link.dev === dev) return true;
+    return false;
   }
 
   settle(): void {
@@ -141,28 +144,45 @@ export class Application implements Surroundings {
     for (const { step } of batch) for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
 
     const started = performance.now();
-    const messages = batch.flatMap(({ step }) => step.messages);
-    const outcomes = netns.route.transact(question ? [...messages, question] : messages, {
-      waitingFor: batch.length === 1 ? show((batch[0] as { op: Op }).op) : `${batch.length} changes to the network`,
+    const messages: Message[] = [];
+    for (const { step } of batch) messages.push(...step.messages);
+    if (question) messages.push(question);
+    const outcomes = netns.route.transact(messages, {
+      get waitingFor() {
+        return batch.length === 1 ? show((batch[0] as { op: Op }).op) : `${batch.length} changes to the network`;
+      },
     });
     const ms = elapsed(started);
 
     // The kernel has gone on after an error: first what it did goes into the books, then the first error is thrown.
     let at = 0;
-    const failures: (() => void)[] = [];
+    let failures: { op: LinkOp; step: Step; outcome: Outcome }[] | undefined;
     for (const { op, step } of batch) {
-      const own = outcomes.slice(at, at + step.messages.length);
-      at += step.messages.length;
-      const failed = own.find(({ errno: number }) => number !== 0);
-      // An operation of several messages is undone by the inverse of the first: that one is what makes or changes the thing.
-      if (own[0]?.errno === 0) {
-        this.#undo.push(...step.inverse);
-        if (!failed) this.#options.log.change(show(op), { ms });
+      const first = outcomes[at];
+      const end = at + step.messages.length;
+      let failed: Outcome | undefined;
+      for (; at < end; at++) {
+        const outcome = outcomes[at] as Outcome;
+        if (outcome.errno !== 0) failed ??= outcome;
       }
-      if (failed) failures.push(() => this.#judge(op, step, failed));
+      // An operation of several messages is undone by the inverse of the first: that one is what makes or changes the thing.
+      if (first?.errno === 0) {
+        this.#undo.push(...step.inverse);
+        if (!failed) this.#changed(op, ms);
+      }
+      if (failed) {
+        failures ??= [];
+        failures.push({ op, step, outcome: failed });
+      }
     }
-    for (const judge of failures) judge();
-    return question && outcomes.at(-1);
+    if (failures) for (const { op, step, outcome } of failures) this.#judge(op, step, outcome);
+    return question && outcomes[at];
+  }
+
+  /** NB: an operation is put into words only for a log that somebody reads. */
+  #changed(op: Op, ms: number): void {
+    const { log } = this.#options;
+    if (log !== silent) log.change(show(op), { ms });
   }
 
   /** Throws unless the refusal means that the state asked for is there already. */
@@ -196,7 +216,7 @@ export class Application implements Surroundings {
         // net/ipv6/conf/DEV/…: goes with a link of our own making.
         const dev = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(op.key)?.[1];
         if (!dev || !this.isNew(where, dev)) this.#undo.push({ ...op, value: result.before, required: false });
-        log.change(show(op), { ms });
+        this.#changed(op, ms);
       }
     }
   }
@@ -210,7 +230,7 @@ export class Application implements Surroundings {
       if (op.op === 'masq.add')
         this.#undo.push({ op: 'masq.del', network: op.network, address: op.address, comment: op.comment });
       if (op.op === 'spoofcheck.add') this.#undo.push({ op: 'spoofcheck.del', dev: op.dev });
-      this.#options.log.change(show(op), { ms });
+      this.#changed(op, ms);
     }
   }
 
@@ -231,7 +251,8 @@ export class Application implements Surroundings {
   #timed(op: Op, body: () => void): void {
     const started = performance.now();
     body();
-    this.#options.log.debug(show(op), { ms: elapsed(started) });
+    const { log } = this.#options;
+    if (log !== silent) log.debug(show(op), { ms: elapsed(started) });
   }
 }
 

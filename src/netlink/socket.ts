@@ -32,7 +32,7 @@ const answerTimeoutMs = 10_000;
 const attempts = 8;
 
 export interface Patience {
-  waitingFor: string; // goes into the message of the error 11
+  readonly waitingFor: string; // goes into the message of the error 11; read only then
   timeoutMs?: number;
 }
 
@@ -233,11 +233,12 @@ export class NetlinkSocket implements Disposable {
     this.#libc.setsockopt(this.fd, SOL_NETLINK, name, new Uint8Array([1, 0, 0, 0]));
   }
 
-  #send(bytes: Uint8Array, { waitingFor }: Patience): void {
+  #send(bytes: Uint8Array, patience: Patience): void {
     let sent: number;
     do sent = this.#libc.send(this.fd, bytes, 0);
     while (sent === -errno.EINTR);
-    if (sent < 0) throw new CniError(code.kernel, `cannot ask the kernel about ${waitingFor}: ${errnoName(sent)}`);
+    if (sent < 0)
+      throw new CniError(code.kernel, `cannot ask the kernel about ${patience.waitingFor}: ${errnoName(sent)}`);
   }
 
   /**
