@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { measureBurst } from './burst.ts';
 import { measureCalls, measureVersion } from './calls.ts';
@@ -6,7 +6,6 @@ import { chartOfCalls } from './chart-calls.ts';
 import { chartOfTimelines } from './chart-timeline.ts';
 import { must, run } from './child.ts';
 import { type Contender, contenders as makeContenders } from './contender.ts';
-import { measureFloor } from './floor.ts';
 import { measureLeases, storeSizes } from './leases.ts';
 import { machine, versions } from './machine.ts';
 import { measureMemory } from './memory.ts';
@@ -27,15 +26,12 @@ const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
  * BENCH_DIR      where the leases are (/var/tmp: a disk, as /var/lib/cni is)
  * GO_PLUGINS     the reference (/usr/lib/cni)
  */
-export async function bench(): Promise<void> {
+export async function bench(workDir: string): Promise<void> {
   const samples = Number(process.env.BENCH_SAMPLES ?? 30);
   const only = process.env.BENCH_ONLY?.split(',');
   const wanted = (section: string) => !only || only.includes(section);
   must(['mount', '-t', 'tmpfs', 'run', '/run']);
   must(['ip', 'link', 'set', 'lo', 'up']);
-  const workDir = mkdtempSync(join(process.env.BENCH_DIR ?? '/var/tmp', 'tsbridge-bench-'));
-  process.once('SIGINT', () => process.exit(130));
-  process.once('exit', () => rmSync(workDir, { recursive: true, force: true }));
 
   const contenders = makeContenders(workDir);
   const results: Results = {
@@ -68,6 +64,7 @@ export async function bench(): Promise<void> {
       results.timelines.push(...measureTimelines(contenders, network, Math.min(samples, 15)));
   }
   if (wanted('floor')) {
+    const { measureFloor } = await import('./floor.ts'); // needs src/ as it stands; all else needs the executables only
     for (const network of networkNames) results.floors.push(await measureFloor(workDir, network, samples));
   }
   for (const contender of contenders) contender[Symbol.dispose]();
@@ -85,12 +82,15 @@ function emptyProcess(samples: number): number[] {
 }
 
 function inWords({ timelines, floors, emptyProcessMs }: Results): string {
-  const phases = timelines.map(
-    ({ network, contender, phases, systemCalls }) =>
-      `${network} ADD of ${contender}: ${Object.entries(phases)
-        .map(([name, ms]) => `${name} ${ms.toFixed(2)}`)
-        .join(', ')} ms; ` + `${systemCalls.network} system calls on sockets, ${systemCalls.file} on files`,
-  );
+  const phases = timelines.flatMap(({ network, contender, wholeMs, parts }) => {
+    if (!parts) return [];
+    const words = Object.entries(parts.phases).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
+    const { systemCalls } = parts;
+    return [
+      `${network} ADD of ${contender}: ${wholeMs.toFixed(2)} ms: ${words.join(', ')}; ` +
+        `${systemCalls.network} system calls on sockets, ${systemCalls.file} on files`,
+    ];
+  });
   const warm = floors.map(
     ({ network, kernelMs, wholeMs, systemCalls }) =>
       `${network} ADD in a warm process: ${median(wholeMs).toFixed(2)} ms, ${median(kernelMs).toFixed(2)} of them in ${systemCalls} calls of libc`,

@@ -7,7 +7,7 @@ const width = 860;
 const panelWidth = 410;
 const labelWidth = 90;
 const valueWidth = 60;
-const barHeight = 11;
+const barHeight = 14;
 const groupGap = 8;
 
 interface Panel {
@@ -70,7 +70,7 @@ function draw({ heading, groups, show }: Panel, x: number, y: number): string[] 
       const value = medianOf(series, name);
       const length = (value / most) * room;
       parts.push(rect(x + labelWidth, top, length, barHeight - 1, name, `${contender}: ${show(value)}`));
-      parts.push(text(x + labelWidth + length + 5, top + barHeight - 2, show(value), 'quiet'));
+      parts.push(text(x + labelWidth + length + 5, top + barHeight - 3, show(value), 'quiet'));
       top += barHeight;
     }
     top += groupGap;

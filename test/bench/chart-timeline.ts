@@ -1,5 +1,4 @@
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import { contenderStyles, rect, svg, text } from './svg.ts';
 import type { Phases } from './timeline.ts';
 
@@ -17,17 +16,10 @@ const phases: { name: keyof Phases; label: string }[] = [
   { name: 'end', label: 'end' },
 ];
 
-/** Where the time of one ADD goes, one stacked bar for each build and network; below each the Go plugins' whole time. */
-export function chartOfTimelines({ timelines, series }: Results): string {
-  const wholeOf = (one: Results['timelines'][number]) => Object.values(one.phases).reduce((sum, part) => sum + part, 0);
-  const goOf = (network: string) => {
-    const samples = series.find((one) => one.network === network && one.what === 'ADD' && one.section === 'calls')
-      ?.samples.go;
-    return samples ? median(samples) : 0;
-  };
+/** Where the time of one ADD goes, one stacked bar for each build and network; below them the Go plugins' whole time. */
+export function chartOfTimelines({ timelines }: Results): string {
   const networks = [...new Set(timelines.map(({ network }) => network))];
-  const most = Math.max(...timelines.map(wholeOf), ...networks.map(goOf), 1e-9);
-  const perMs = (width - labelWidth - valueWidth) / most;
+  const perMs = (width - labelWidth - valueWidth) / Math.max(...timelines.map(({ wholeMs }) => wholeMs), 1e-9);
   const body = phases.flatMap(({ name, label }, n) => [
     rect(10 + n * 110, 10, 11, 11, name, label),
     text(26 + n * 110, 20, label),
@@ -37,17 +29,20 @@ export function chartOfTimelines({ timelines, series }: Results): string {
     body.push(text(10, top + 8, network, 'heading'));
     for (const { name, label } of contenderStyles.toReversed()) {
       const timeline = timelines.find((one) => one.network === network && one.contender === name);
-      const whole = timeline ? wholeOf(timeline) : name === 'go' ? goOf(network) : 0;
-      if (whole === 0) continue;
+      if (!timeline) continue;
+      const { wholeMs, parts } = timeline;
       body.push(text(labelWidth - 8, top + 13, label, 'quiet', 'end'));
       let x = labelWidth;
-      for (const phase of timeline ? phases : []) {
-        const ms = timeline?.phases[phase.name] ?? 0;
+      for (const phase of parts ? phases : []) {
+        const ms = parts?.phases[phase.name] ?? 0;
         body.push(rect(x, top, ms * perMs, barHeight, phase.name, `${phase.label}: ${ms.toFixed(2)} ms`));
         x += ms * perMs;
       }
-      if (!timeline) body.push(rect(x, top, whole * perMs, barHeight, 'go', `${whole.toFixed(2)} ms`));
-      body.push(text(labelWidth + whole * perMs + 6, top + 13, `${whole.toFixed(1)} ms`, 'quiet'));
+      if (!parts) {
+        body.push(rect(x, top, wholeMs * perMs, barHeight, 'go', `${wholeMs.toFixed(2)} ms`));
+        x += wholeMs * perMs;
+      }
+      body.push(text(x + 6, top + 13, `${wholeMs.toFixed(1)} ms`, 'quiet'));
       top += barHeight + 5;
     }
     top += 12;

@@ -5,6 +5,7 @@ import { type NetworkName, networks } from './networks.ts';
 import { median } from './statistics.ts';
 import { purposeOf, systemCall } from './systemcalls.ts';
 import { type TraceEvent, Tracing } from './tracing.ts';
+import { turns } from './turns.ts';
 
 /**
  * Where the time of one ADD goes, in milliseconds. They add up to the whole, because they are measured on the one thread that does all of
@@ -23,48 +24,66 @@ export interface Timeline {
   network: NetworkName;
   contender: ContenderName;
   samples: number;
-  phases: Phases; // of each the median
-  systemCalls: { network: number; file: number }; // from the configuration being read until the result is written; the median run's
+  wholeMs: number; // median
+  /** Absent for the Go plugins, which are several processes. */
+  parts?: {
+    phases: Phases; // of each the median
+    systemCalls: { network: number; file: number }; // from the configuration being read until the result is written; median
+  };
 }
 
-/** Records ADDs of the contenders that do their work in one thread: not of the Go plugins, which are several processes. */
+/** Records ADDs of all contenders, in turns. */
 export function measureTimelines(contenders: readonly Contender[], network: NetworkName, samples: number): Timeline[] {
   const conf = networks[network];
   using tracing = new Tracing();
-  return contenders
-    .filter(({ name }) => name !== 'go')
-    .map((contender) => {
-      const stays = resident(contender, conf);
-      const pod = contender.pod();
-      const runs = Array.from({ length: samples + 2 }, () => {
-        const program = contender.program('ADD', conf, pod);
-        let pid = 0;
-        const events = tracing.record(() => {
-          const child = contender.host.inside(() => start(program));
-          pid = child.pid;
-          contender.expectSuccess('ADD', waitFor(child));
-        });
-        contender.call('DEL', conf, pod);
-        return analyse(events, pid);
-      }).slice(2);
-      contender.call('DEL', conf, stays);
-      for (const { netns } of [stays, pod]) netns[Symbol.dispose]();
-      const middle = (pick: (run: Run) => number) => Math.round(median(runs.map(pick)) * 1000) / 1000;
-      return {
-        network,
-        contender: contender.name,
-        samples,
-        phases: {
-          startUp: middle((run) => run.phases.startUp),
-          script: middle((run) => run.phases.script),
-          store: middle((run) => run.phases.store),
-          network: middle((run) => run.phases.network),
-          files: middle((run) => run.phases.files),
-          end: middle((run) => run.phases.end),
-        },
-        systemCalls: { network: middle((run) => run.networkCalls), file: middle((run) => run.fileCalls) },
-      };
+  const residents = new Map(contenders.map((contender) => [contender, resident(contender, conf)]));
+  const pods = new Map(contenders.map((contender) => [contender, contender.pod()]));
+  const wholes = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]));
+  const runs = new Map<Contender, Run[]>(contenders.map((contender) => [contender, []]));
+  turns(contenders, samples + warmUp, (contender, round) => {
+    const pod = pods.get(contender);
+    const program = contender.program('ADD', conf, pod);
+    let [pid, wallMs] = [0, 0];
+    const events = tracing.record(() => {
+      const child = contender.host.inside(() => start(program));
+      const finished = waitFor(child);
+      contender.expectSuccess('ADD', finished);
+      [pid, wallMs] = [child.pid, finished.wallMs];
     });
+    contender.call('DEL', conf, pod);
+    if (round < warmUp) return;
+    wholes.get(contender)?.push(wallMs);
+    if (contender.name !== 'go') runs.get(contender)?.push(analyse(events, pid));
+  });
+  for (const contender of contenders) {
+    contender.call('DEL', conf, residents.get(contender));
+    for (const pod of [residents.get(contender), pods.get(contender)]) pod?.netns[Symbol.dispose]();
+  }
+  return contenders.map((contender) => {
+    const parts = partsOf(runs.get(contender) ?? []);
+    const wholeMs = rounded(median(wholes.get(contender) ?? []));
+    return { network, contender: contender.name, samples, wholeMs, ...(parts ? { parts } : {}) };
+  });
+}
+
+const warmUp = 2;
+
+const rounded = (value: number) => Math.round(value * 1000) / 1000;
+
+function partsOf(runs: readonly Run[]): Timeline['parts'] {
+  if (runs.length === 0) return undefined;
+  const middle = (pick: (run: Run) => number) => rounded(median(runs.map(pick)));
+  return {
+    phases: {
+      startUp: middle((run) => run.phases.startUp),
+      script: middle((run) => run.phases.script),
+      store: middle((run) => run.phases.store),
+      network: middle((run) => run.phases.network),
+      files: middle((run) => run.phases.files),
+      end: middle((run) => run.phases.end),
+    },
+    systemCalls: { network: middle((run) => run.networkCalls), file: middle((run) => run.fileCalls) },
+  };
 }
 
 interface Run {
