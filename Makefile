@@ -20,6 +20,8 @@ BUILT_bun := $(OUT)/tsbridge-bun
 
 SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
 PACKAGES := node_modules/.package-lock.json
+# The runtimes of another processor.
+RUNTIMES := $(if $(filter-out $(MACHINE),$(ARCH)),build/runtimes-$(ARCH)/node_modules/.package-lock.json)
 # Everything runs on the Node.js that npm installs, whatever the machine's is; that one only has to run npm.
 RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 # Words for tap: make test TAP_FLAGS=--bail
@@ -84,16 +86,20 @@ distclean: clean ## Removes what was built and the npm packages
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-$(OUT)/tsbridge: $(SOURCES) $(PACKAGES)
+$(OUT)/tsbridge: $(SOURCES) $(PACKAGES) $(RUNTIMES)
 	@$(RUN) node scripts/build.ts pkg --arch '$(ARCH)' --output '$@'
 
-$(OUT)/tsbridge-bun: $(SOURCES) $(PACKAGES)
+$(OUT)/tsbridge-bun: $(SOURCES) $(PACKAGES) $(RUNTIMES)
 	@$(RUN) node scripts/build.ts bun --arch '$(ARCH)' --output '$@'
 
 # npm writes this file last, so its date is the installation's.
 $(PACKAGES): package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: Node.js 18 or newer with npm is needed' >&2; exit 1; }
 	npm ci --loglevel=error
+	@touch $@
+
+build/runtimes-%/node_modules/.package-lock.json: package-lock.json $(PACKAGES)
+	@$(RUN) node scripts/fetch-runtimes.ts '$*'
 	@touch $@
 
 # tap makes its test class from the list of plugins in .taprc.

