@@ -207,15 +207,17 @@ export class Application implements Surroundings {
       return done;
     });
     const ms = elapsed(started);
-    for (const [i, result] of results.entries()) {
-      const op = ops[i] as SysctlOp;
+    let i = 0;
+    for (const result of results) {
+      const op = ops[i++] as SysctlOp;
       if ('errno' in result) {
         if (op.required) throw refusal(op, result);
         log.warn('could not set a sysctl that is not required', { op: show(op), error: refusal(op, result).message });
       } else if (result.changed) {
-        // net/ipv6/conf/DEV/…: goes with a link of our own making.
-        const dev = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(op.key)?.[1];
-        if (!dev || !this.isNew(where, dev)) this.#undo.push({ ...op, value: result.before, required: false });
+        // net/ipv6/conf/DEV/… and net/ipv6/neigh/DEV/… go with a link of our own making.
+        const dev = op.key.split('/')[3];
+        if (dev === undefined || !this.isNew(where, dev))
+          this.#undo.push({ ...op, value: result.before, required: false });
         this.#changed(op, ms);
       }
     }

@@ -29,22 +29,24 @@ function linkOf(netns: Netns, ref: LinkRef, outcome: Outcome): LinkState | undef
 
 /** All links, or those of one kind, or those on one master. */
 export function readLinks(netns: Netns, filter: { kind?: string; master?: number } = {}): LinkState[] {
-  return netns.route
-    .dump(getLinks(filter), { waitingFor: 'the links' })
-    .map(parseLinkState)
-    .filter(
-      ({ kind, master }) =>
-        (filter.kind === undefined || filter.kind === kind) &&
-        (filter.master === undefined || filter.master === master),
-    );
+  const links: LinkState[] = [];
+  for (const reply of netns.route.dump(getLinks(filter), { waitingFor: 'the links' })) {
+    const link = parseLinkState(reply);
+    if (filter.kind !== undefined && filter.kind !== link.kind) continue;
+    if (filter.master !== undefined && filter.master !== link.master) continue;
+    links.push(link);
+  }
+  return links;
 }
 
 /** The addresses of one link. */
 export function readAddresses(netns: Netns, index: number): AddressState[] {
-  return netns.route
-    .dump(getAddresses(index), { waitingFor: `the addresses of link ${index}` })
-    .map(parseAddressState)
-    .filter((address) => address !== undefined && address.index === index) as AddressState[];
+  const addresses: AddressState[] = [];
+  for (const reply of netns.route.dump(getAddresses(index), { waitingFor: `the addresses of link ${index}` })) {
+    const address = parseAddressState(reply);
+    if (address?.index === index) addresses.push(address);
+  }
+  return addresses;
 }
 
 /** Unicast routes of all tables, or of one. */

@@ -52,19 +52,19 @@ export const getAddresses = (index: number): Message => ({
 
 /** An address from an RTM_NEWADDR, or undefined for other families. */
 export function parseAddressState({ body: bytes }: Pick<Reply, 'body'>): AddressState | undefined {
-  const [family, length = 0, headerFlags = 0, scope = 0] = bytes;
+  const family = bytes[0];
   if (family !== AF[4] && family !== AF[6]) return undefined;
   const attrs = new Attributes(bytes, LENGTH_IFADDRMSG);
   // IFA_ADDRESS is the other end's on point-to-point links; IPv6 has IFA_LOCAL there only — linux/if_addr.h
   const address = attrs.value(IFA.LOCAL) ?? attrs.value(IFA.ADDRESS);
   if (!address) return undefined;
-  const flags = attrs.u32(IFA.FLAGS) ?? headerFlags;
+  const flags = attrs.u32(IFA.FLAGS) ?? (bytes[2] as number);
   const ip = ipFromBytes(address);
   return {
-    prefix: `${formatIp(ip)}/${length}`,
+    prefix: `${formatIp(ip)}/${bytes[1]}`,
     family: ip.family,
     index: u32At(bytes, 4),
-    scope,
+    scope: bytes[3] as number,
     tentative: (flags & IFA_F.TENTATIVE) !== 0,
     dadFailed: (flags & IFA_F.DADFAILED) !== 0,
   };
