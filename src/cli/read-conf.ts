@@ -6,6 +6,7 @@ import { type Parsed, parseNetConf } from '../cni/parse-netconf.ts';
 import type { Request } from '../cni/request.ts';
 import { foldKeys, isObject } from '../cni/schema.ts';
 import type { Host } from '../dispatch.ts';
+import { unknownKeys } from './unknown-keys.ts';
 
 /** An ADD of nobody, to look at a configuration with. */
 const request: Request = {
@@ -21,11 +22,12 @@ const request: Request = {
 
 /**
  * The configuration in a file, or on stdin, as an ADD would see it. Of a list it is the plugin's own entry, with the name and the
- * version of the list, as a runtime would hand it over. Throws CniError.
+ * version of the list, as a runtime would hand it over. Keys that nobody reads are among the warnings. Throws CniError.
  */
 export function readConf(host: Host, file: string | undefined): Parsed {
-  const json = decodeJson(file === undefined ? host.readStdin() : read(file), 'network configuration');
-  return parseNetConf(JSON.stringify(ownEntry(json)), request, judge);
+  const json = ownEntry(decodeJson(file === undefined ? host.readStdin() : read(file), 'network configuration'));
+  const parsed = parseNetConf(JSON.stringify(json), request, judge);
+  return { ...parsed, warnings: [...parsed.warnings, ...unknownKeys(json)] };
 }
 
 function read(file: string): Uint8Array {

@@ -36,7 +36,7 @@ export interface AddressWishes {
 
 type RawRange = Partial<Record<'subnet' | 'rangeStart' | 'rangeEnd' | 'gateway', string>>;
 
-const rangeShape = { subnet: text, rangeStart: text, rangeEnd: text, gateway: text };
+export const rangeShape = { subnet: text, rangeStart: text, rangeEnd: text, gateway: text };
 
 /** Range sets as they are written: a list of lists of ranges. What the addresses mean is for ipam/range.ts to check. */
 export const rawRangeSets = (): Schema<RawRange[][]> =>
@@ -66,7 +66,7 @@ const excluded = () =>
     'a list of addresses and prefixes',
   );
 
-const hostLocalShape = {
+export const hostLocalShape = {
   ...rangeShape,
   ranges: rawRangeSets,
   routes: () => list(route(), 'a list of routes'),

@@ -193,7 +193,7 @@ const logLevel = () =>
       : refuse(`${quote(value)} is not a level; expected one of ${logLevels.join(', ')}`),
   );
 
-const mainShape = {
+export const mainShape = {
   bridge: bridgeName,
   isGateway: bool,
   isDefaultGateway: bool,
