@@ -1,0 +1,62 @@
+/** Exercises every call of the FFI back end that the runtime chooses; prints what each gave. For test/unit/sys/ffi.test.ts. */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { loadLibc } from '#ffi';
+
+const libc = loadLibc();
+const results: Record<string, unknown> = {};
+const AF_NETLINK = 16;
+
+const socket = libc.socket(AF_NETLINK, 3 | 0o2000000, 0);
+results.socket = socket > 2;
+results['socket of no family'] = libc.socket(99, 1, 0);
+const type = new Uint8Array(4);
+results['getsockopt SO_TYPE'] = [libc.getsockopt(socket, 1, 3, type), [...type]];
+results['getsockopt into too little'] = [libc.getsockopt(socket, 1, 3, type.subarray(0, 2)), [...type]];
+results['getsockopt unknown'] = libc.getsockopt(socket, 1, 9999, type);
+results['setsockopt SO_RCVBUF'] = libc.setsockopt(socket, 1, 8, new Uint8Array([0, 32, 0, 0]));
+const size = new Uint8Array(4);
+libc.getsockopt(socket, 1, 8, size);
+results['SO_RCVBUF is doubled'] = [...size];
+results['setsockopt unknown'] = libc.setsockopt(socket, 1, 9999, new Uint8Array(4));
+results.bind = libc.bind(socket, new Uint8Array([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+results['bind too short'] = libc.bind(socket, new Uint8Array([AF_NETLINK, 0]));
+results['recv of nothing'] = libc.recv(socket, new Uint8Array(64), 0x40);
+results['poll for nothing'] = libc.poll(socket, 1, 1);
+results['poll to write'] = libc.poll(socket, 4, 1);
+results['poll of a closed descriptor'] = libc.poll(987, 1, 1);
+const started = performance.now();
+results['poll only sleeps'] = [libc.poll(-1, 0, 30), performance.now() - started >= 29];
+
+// RTM_GETLINK of index 1, in a view that begins in the middle of its buffer
+const message = new Uint8Array(40).subarray(8);
+message.set([32, 0, 0, 0, 18, 0, 1, 0, 7, 0, 0, 0]);
+message.set([1], 16 + 4);
+results.send = libc.send(socket, message, 0);
+results['poll to read'] = libc.poll(socket, 1, 1000);
+const small = new Uint8Array(48).subarray(16);
+results['recv peeks at the whole length'] = libc.recv(socket, small, 0x22) > 32;
+results['and fills the view only'] = [...small.subarray(4, 12)];
+const large = Buffer.alloc(32768);
+const length = libc.recv(socket, large, 0);
+results['recv gives the message'] = large.readUInt32LE(0) === length && length > 100;
+
+results['flock of no descriptor'] = libc.flock(987, 1);
+const one = openSync('/proc/self/ns/net', 'r');
+const other = openSync('/proc/self/ns/net', 'r');
+results.flock = [libc.flock(one, 2 | 4), libc.flock(other, 1 | 4), libc.flock(one, 8), libc.flock(other, 1 | 4)];
+results['setns of no descriptor'] = libc.setns(987, 0x40000000);
+closeSync(one);
+closeSync(other);
+closeSync(socket);
+
+// Small arrays live in the garbage collector's heap: what is passed must be where it was when the call looks.
+let wrong = 0;
+const again = libc.socket(AF_NETLINK, 3 | 0o2000000, 0);
+for (let i = 0; i < 20_000; i++) {
+  const value = new Uint8Array(4);
+  if (libc.getsockopt(again, 1, 3, value) !== 4 || value[0] !== 3) wrong++;
+}
+closeSync(again);
+results['wrong answers among 20000 with garbage'] = wrong;
+
+writeSync(1, JSON.stringify(results));
