@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { measureBurst } from './burst.ts';
 import { measureCalls, measureVersion } from './calls.ts';
@@ -29,7 +30,12 @@ const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
 export async function bench(workDir: string): Promise<void> {
   const samples = Number(process.env.BENCH_SAMPLES ?? 30);
   const only = process.env.BENCH_ONLY?.split(',');
-  const wanted = (section: string) => !only || only.includes(section);
+  const loads: number[] = [];
+  const wanted = (section: string) => {
+    if (only && !only.includes(section)) return false;
+    loads.push(Math.round((loadavg()[0] ?? 0) * 10) / 10);
+    return true;
+  };
   must(['mount', '-t', 'tmpfs', 'run', '/run']);
   must(['ip', 'link', 'set', 'lo', 'up']);
 
@@ -38,6 +44,7 @@ export async function bench(workDir: string): Promise<void> {
     machine: machine(workDir),
     versions: versions(),
     samples,
+    loadAverage: loads,
     emptyProcessMs: emptyProcess(Math.max(samples, 30)),
     contenders: contenders.map(({ name, label, bytes }) => ({ name, label, bytes })),
     series: [],

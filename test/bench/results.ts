@@ -44,6 +44,7 @@ export interface Results {
   machine: Machine;
   versions: Record<string, string>;
   samples: number; // of each series; where fewer were taken, the series has fewer
+  loadAverage: number[]; // over one minute, before each section: beyond 1, others were at work
   emptyProcessMs: number[]; // `true`, in the same harness: what starting and reaping a process costs here
   contenders: { name: ContenderName; label: string; bytes: number }[];
   series: Series[];

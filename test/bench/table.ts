@@ -46,11 +46,12 @@ const sections: { section: Series['section']; heading: string; columns: string; 
 
 /** The tables of docs/performance.md. */
 export function markdown(results: Results): string {
-  const { machine, versions, contenders, emptyProcessMs, samples } = results;
+  const { machine, versions, contenders, emptyProcessMs, loadAverage, samples } = results;
   const lines = [
     `${machine.cpu}, ${machine.cpus} processors, ${machine.memoryGiB} GiB; Linux ${machine.kernel}, ${machine.system}; leases on ${machine.leaseFolder}.`,
     `tsbridge ${versions.tsbridge} on Node.js ${versions.node} and Bun ${versions.bun}; bridge and host-local ${versions['bridge, host-local']}.`,
     `${samples} samples of each. An empty process (\`true\`) takes ${median(emptyProcessMs).toFixed(2)} ms in the same harness.`,
+    `Load average before each section: ${loadAverage.join(', ')}.`,
     '',
   ];
   for (const { section, heading, columns, unit } of sections) {
