@@ -1,6 +1,6 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { Context } from '../cni/context.ts';
-import { CniError, code } from '../cni/error.ts';
+import { asCniError, CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Dns, Result, ResultInterface } from '../cni/result.ts';
 import { newestVersion } from '../cni/version.ts';
@@ -74,6 +74,10 @@ export async function add(context: Context): Promise<Result> {
   } catch (error) {
     const undoErrors = rollback.run();
     for (const undoError of undoErrors) log.error('could not undo', { error: undoError.message });
+    if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
+      log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
+      return add({ ...context, conf: { ...context.conf, ipMasqBackend: 'iptables' } });
+    }
     throw withUndoErrors(error, undoErrors);
   }
 }

@@ -9,6 +9,8 @@ import { localPrefixes } from '../plan/masquerade.ts';
 export interface Masquerade {
   /** The configuration with the back end settled. */
   conf: NetConf;
+  /** Whether iptables may be tried when nf_tables turns out to be incomplete: a kernel may have it without the families of IP. */
+  mayFallBack: boolean;
   add(ips: readonly ResultIp[]): void;
   undo(): Error[];
 }
@@ -18,16 +20,19 @@ export interface Masquerade {
  * iptables. Throws CniError 104 when the one that is asked for cannot work.
  */
 export async function chooseMasquerade(conf: NetConf, kernel: Kernel, attachment: Attachment): Promise<Masquerade> {
-  const none: Masquerade = { conf, add: () => {}, undo: () => [] };
+  const none: Masquerade = { conf, mayFallBack: false, add: () => {}, undo: () => [] };
   if (!conf.ipMasq) return none;
   if (conf.ipMasqBackend !== 'iptables') {
-    if (kernel.nftablesUsable()) return { ...none, conf: { ...conf, ipMasqBackend: 'nftables' } };
+    if (kernel.nftablesUsable()) {
+      return { ...none, conf: { ...conf, ipMasqBackend: 'nftables' }, mayFallBack: conf.ipMasqBackend === undefined };
+    }
     if (conf.ipMasqBackend === 'nftables') throw kernel.nftablesMissing();
   }
   const iptables = await import('../kernel/iptables.ts');
   let done: string[] = [];
   return {
     conf: { ...conf, ipMasqBackend: 'iptables' },
+    mayFallBack: false,
     add: (ips) => {
       done = ips.map((ip) => ip.address);
       iptables.iptablesMasqAdd(
