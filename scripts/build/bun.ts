@@ -29,6 +29,9 @@ const flags = [
   '--target=bun',
   '--minify',
   '--bytecode',
+  // A call runs some 700 functions once or twice: compiling any of them costs processor time that it never earns back. Long work asks
+  // for the usual policy: expectLongWork, src/sys/ffi.bun.ts.
+  '--compile-jit-policy=100',
   // Otherwise root would read .env and bunfig.toml from whatever directory the plugin is started in.
   '--no-compile-autoload-dotenv',
   '--no-compile-autoload-bunfig',

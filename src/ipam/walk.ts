@@ -1,9 +1,13 @@
 import { closeSync, fstatSync, lstatSync, readdirSync, unlinkSync } from 'node:fs';
+import { expectLongWork } from '#ffi';
 import { parseIp } from '../ip/address.ts';
 import type { Entry } from './entry.ts';
 import { errnoOf } from './iofailure.ts';
 import { type Owner, openLease } from './leasefile.ts';
 import type { Place } from './place.ts';
+
+/** From here on, compiling the loop pays. */
+const longWalk = 1000; // files
 
 /** A lease that was read. */
 interface Seen {
@@ -24,7 +28,9 @@ export function walk(place: Place, before: Map<string, Entry>): { entries: Map<s
   const interrupted = interruptedAdd(place);
   const seen = new Map<string, Seen[]>();
   let collision = false;
-  for (const name of readdirSync(place.dir)) {
+  const names = readdirSync(place.dir);
+  if (names.length > longWalk) expectLongWork();
+  for (const name of names) {
     // Every name that may be an address; 'lock' and 'last_reserved_ip.0' are none.
     const first = name.charCodeAt(0);
     if (!((first >= 48 && first <= 57) || name.includes(':')) || !parseIp(name)) continue;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { CniError, code } from '../cni/error.ts';
 import { errno } from '../sys/errno.ts';
 
@@ -21,15 +21,37 @@ export function readSysctl(key: string): string | undefined {
 
 export type SysctlResult = { changed: true; before: string } | { changed: false } | { errno: number; cause: unknown };
 
+// A value is a number or a short list of numbers: one read has all of it.
+const valueMaxBytes = 256;
+
+/** Opens a sysctl, to write as well where that is allowed: a read-only /proc/sys may already have the right value. */
+function openSysctl(path: string): number {
+  try {
+    return openSync(path, 'r+');
+  } catch (error) {
+    const { code: name } = error as NodeJS.ErrnoException;
+    if (name !== 'EROFS' && name !== 'EACCES' && name !== 'EPERM') throw error;
+    return openSync(path, 'r');
+  }
+}
+
 /** Writes a value when it is not there yet, so that a read-only /proc/sys is no obstacle when it is. Never throws. */
 export function setSysctl(key: string, value: string): SysctlResult {
+  let fd: number | undefined;
   try {
-    const before = readFileSync(pathOf(key), 'utf8').trim();
+    fd = openSysctl(pathOf(key));
+    const bytes = Buffer.allocUnsafe(valueMaxBytes);
+    const before = bytes.toString('latin1', 0, readSync(fd, bytes, 0, valueMaxBytes, 0)).trim();
     if (before === value) return { changed: false };
-    writeFileSync(pathOf(key), value, { flag: 'r+' });
+    // NB: proc_dointvec() takes a write at offset 0 only (kernel/sysctl.c).
+    writeSync(fd, value, 0);
     return { changed: true, before };
   } catch (error) {
     const name = (error as NodeJS.ErrnoException).code as keyof typeof errno | undefined;
-    return { errno: (name && errno[name]) ?? errno.EIO, cause: error };
+    // Opened to read only, because nothing else is allowed: write(2) calls that EBADF.
+    const number = name === 'EBADF' ? errno.EROFS : ((name && errno[name]) ?? errno.EIO);
+    return { errno: number, cause: error };
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }

@@ -69,3 +69,9 @@ function openLibc() {
   }
   throw new Error(`cannot load libc (${libcNames.join(', ')})`, { cause: failure });
 }
+
+/** Lets the runtime compile what runs often, which the executable puts off: for the rare call that has thousands of files to read. */
+export function expectLongWork(): void {
+  const { unsafe } = (globalThis as { Bun?: { unsafe?: { setJITPolicy?(scale: number): void } } }).Bun ?? {};
+  unsafe?.setJITPolicy?.(1);
+}
