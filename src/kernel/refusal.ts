@@ -86,6 +86,10 @@ function missing(op: Op): string {
         : 'the kernel cannot do this to a bridge';
     case 'veth.add':
       return 'the kernel has no veth interfaces (CONFIG_VETH): try modprobe veth';
+    case 'addr.add':
+      return op.prefix.includes(':')
+        ? 'the kernel has no IPv6: use IPv4 ranges only, or boot without ipv6.disable=1'
+        : 'the kernel lacks this feature';
     default:
       return 'the kernel lacks this feature';
   }

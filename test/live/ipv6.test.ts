@@ -137,6 +137,19 @@ for (const build of builds) {
       t.ok(pod.canReach('10.1.0.1'));
     });
 
+    t.test('an IPv4 network works where there are no IPv6 sysctls at all, as on a kernel without IPv6', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      host.run(['mount', '-t', 'tmpfs', 'nothing', '/proc/sys/net/ipv6']);
+      const pod = host.container();
+      const conf = { ...network(), ipam: { type: 'host-local', subnet: '10.1.0.0/24' } };
+      const { status, json: prevResult, stdout } = host.cni({ command: 'ADD', container: pod, conf });
+      t.equal(status, 0, stdout);
+      t.ok(pod.canReach('10.1.0.1'));
+      t.equal(host.cni({ command: 'CHECK', container: pod, conf, prevResult }).stdout, '');
+      t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+      t.strictSame(host.leftovers(), []);
+    });
+
     t.test('with a read-only /proc/sys and forwarding off, the error names the sysctl and all is undone', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       host.run(['sh', '-c', 'mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys']);

@@ -57,6 +57,16 @@ t.test('a refusal says what was tried, what the kernel answered, and what to do'
       },
     ],
     [
+      'a kernel booted with ipv6.disable=1',
+      { op: 'addr.add', in: 'host', dev: 'cni0', prefix: 'fd00::1/64', nodad: true },
+      { errno: errno.EOPNOTSUPP },
+      {
+        code: 104,
+        message: 'the kernel refused "ip addr add fd00::1/64 dev cni0 nodad": EOPNOTSUPP',
+        details: 'the kernel has no IPv6: use IPv4 ranges only, or boot without ipv6.disable=1',
+      },
+    ],
+    [
       'EACCES for an IPv4 address is not about IPv6',
       { op: 'addr.add', in: 'container', dev: 'eth0', prefix: '10.1.0.5/24', nodad: false },
       { errno: errno.EACCES },
