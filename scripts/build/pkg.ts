@@ -78,12 +78,10 @@ const seaConfig = {
     // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects
     // long-running servers from crafted keys; this process reads what root wrote and ends.
     '--no-rehash-snapshot',
-    // No function runs often enough to earn back what optimizing it costs. Together, some 6 ms of an ADD.
-    '--max-opt=1',
-    '--single-threaded',
     '--v8-pool-size=1', // threads for V8 that would have nothing to do; 0 means a number of Node's choice
     '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: nothing is encrypted here
-    '--min-semi-space-size=16', // megabytes: an ADD ends before they are full and garbage would be collected
+    // NB: tried without a gain once functions are in the snapshot: --max-opt, --single-threaded, --jitless (2 ms less for
+    // an ADD, but slow with thousands of leases). --min-semi-space-size=16 costs 3 ms.
   ],
   // The environment (NODE_OPTIONS) and the command line cannot add options.
   execArgvExtension: 'none',
