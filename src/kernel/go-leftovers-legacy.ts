@@ -1,4 +1,4 @@
-import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { loadLibc } from '#ffi';
 import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
@@ -12,9 +12,14 @@ const namesFile = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_nam
 
 /** Whether iptables-legacy has a nat table here. */
 export function legacyTableExists(family: Family): boolean {
-  const file = namesFile[family];
-  // No such file: the kernel has no iptables-legacy, or no IPv6.
-  return existsSync(file) && readFileSync(file, 'latin1').split('\n').includes('nat');
+  try {
+    return readFileSync(namesFile[family], 'latin1').split('\n').includes('nat');
+  } catch (error) {
+    // No such file: the kernel has no iptables-legacy, or no IPv6. Not to be read: a user namespace, which cannot have such tables made.
+    const { code: name } = error as NodeJS.ErrnoException;
+    if (name === 'ENOENT' || name === 'EACCES' || name === 'EPERM') return false;
+    throw error;
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { attachmentHash } from '../../src/plan/names.ts';
 import { type GoHostLocal, goCall, goHostLocalPath } from '../support/go-host-local.ts';
@@ -31,7 +32,7 @@ const changing = [
 /** Runs one call of a plugin, killed at its nth system call of that name on the store (from 1). Whether it came to its end before. */
 function killedAt(go: GoHostLocal, plugin: 'ours' | 'go', verb: string, id: string, call: string, n: number): boolean {
   const { env, stdin } = goCall(go, verb, id);
-  const script = new URL('../support/ipam-process.ts', import.meta.url).pathname;
+  const script = fileURLToPath(new URL('../support/ipam-process.ts', import.meta.url));
   const argv = plugin === 'go' ? [goHostLocalPath] : [process.execPath, script];
   const dir = `${go.dataDir}/${go.network}`;
   const entry = `${dir}/.tsbridge/${attachmentHash({ network: go.network, containerID: id, ifname: 'eth0' })}`;

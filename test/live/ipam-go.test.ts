@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import { parseIp } from '../../src/ip/address.ts';
@@ -150,7 +151,7 @@ function call(
   id: string,
 ): Promise<{ ok: boolean; stdout: string }> {
   const { env, stdin } = goCall(go, verb, id);
-  const script = new URL('../support/ipam-process.ts', import.meta.url).pathname;
+  const script = fileURLToPath(new URL('../support/ipam-process.ts', import.meta.url));
   const child =
     plugin === 'go'
       ? spawn(goHostLocalPath, [], { env, stdio: ['pipe', 'pipe', 'inherit'] })

@@ -1,5 +1,6 @@
 /** The plugin behind another one, and with others behind it. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
@@ -9,7 +10,7 @@ import { onePlugin, plugins } from './plugin.ts';
 import { inPod, peerSeen, serve } from './talk.ts';
 
 t.setTimeout(120_000);
-const file = (path: string) => new URL(path, import.meta.url).pathname;
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 // biome-ignore lint/suspicious/noExplicitAny: a CNI result
 function ipsOf(result: any): string[] {

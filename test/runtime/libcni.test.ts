@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 /**
  * libcni as the client: Debian's library in a program of our own does what a runtime does. It is too old for CNI 1.1.0,
  * whose GC and STATUS are sent here as libcni 1.3 sends them.
@@ -19,7 +20,7 @@ const ports = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }];
 const subnets = ['10.244.1.0/24', 'fd00:10:244:1::/64'];
 
 function buildProgram(output: string): void {
-  const source = new URL('libcni/main.go', import.meta.url).pathname;
+  const source = fileURLToPath(new URL('libcni/main.go', import.meta.url));
   const env = { ...process.env, GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOFLAGS: '' } as Record<
     string,
     string
