@@ -12,17 +12,20 @@ export interface Sizes {
 
 /** What a bundle consists of, from esbuild's metafile. */
 export function sizes(metafile: Metafile): Sizes {
-  const [output] = Object.values(metafile.outputs);
-  if (!output) throw new Error('the metafile names no output');
   const packages: Record<string, number> = {};
   const files: Record<string, number> = {};
-  for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
-    if (bytesInOutput === 0) continue;
-    files[path] = bytesInOutput;
-    const name = packageOf(path);
-    packages[name] = (packages[name] ?? 0) + bytesInOutput;
+  let total = 0;
+  for (const { bytes, inputs } of Object.values(metafile.outputs)) {
+    total += bytes;
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      if (bytesInOutput === 0) continue;
+      files[path] = (files[path] ?? 0) + bytesInOutput;
+      const name = packageOf(path);
+      packages[name] = (packages[name] ?? 0) + bytesInOutput;
+    }
   }
-  return { total: output.bytes, packages: largestFirst(packages), files: largestFirst(files) };
+  if (total === 0) throw new Error('the metafile names no output');
+  return { total, packages: largestFirst(packages), files: largestFirst(files) };
 }
 
 function packageOf(path: string): string {

@@ -2,11 +2,15 @@ import { askedVersion } from './cni/asked-version.ts';
 import type { Context, IpamConf } from './cni/context.ts';
 import { asCniError, CniError, code, errorDocument } from './cni/error.ts';
 import type { NetConf } from './cni/netconf.ts';
+import { parseNetConf } from './cni/parse-netconf.ts';
 import { type Command, type Env, parseRequest, type Request } from './cni/request.ts';
 import type { Result } from './cni/result.ts';
+import { formatResult } from './cni/result-format.ts';
 import { newestVersion } from './cni/version.ts';
 import { type Logger, silent } from './log/logger.ts';
 import type { Libc } from './sys/libc.ts';
+import { add } from './verbs/add.ts';
+import { del } from './verbs/del.ts';
 import { version } from './verbs/version.ts';
 
 /** What the operating system gives to the process. Tests give something else. */
@@ -32,7 +36,7 @@ export interface Host {
   elapsedMs(): number;
 }
 
-/** What carries out the verbs. Loaded when they are called: each call needs one. */
+/** What carries out the verbs. */
 export interface Verbs {
   add(context: Context): Promise<Result> | Result;
   del(context: Context): Promise<void> | void;
@@ -43,9 +47,13 @@ export interface Verbs {
   ipam(context: Context<IpamConf>): Promise<Result | undefined> | Result | undefined;
 }
 
+/**
+ * ADD and DEL and what they need are part of what every process evaluates: nearly every process carries out one of them. All else is
+ * loaded when it is called.
+ */
 export const verbs: Verbs = {
-  add: async (context) => (await import('./verbs/add.ts')).add(context),
-  del: async (context) => (await import('./verbs/del.ts')).del(context),
+  add,
+  del,
   check: async (context) => (await import('./verbs/check.ts')).check(context),
   gc: async (context) => (await import('./verbs/gc.ts')).gc(context),
   status: async (context) => (await import('./verbs/status.ts')).status(context),
@@ -78,7 +86,6 @@ async function answer(host: Host, call: Call, implementation: Verbs): Promise<st
   const request = parseRequest(host.env);
   if (request.command === 'VERSION') return version(host.peekStdin());
   call.stdin = host.readStdin();
-  const { parseNetConf } = await import('./cni/parse-netconf.ts');
   const parsed =
     parseNetConf(call.stdin, request) ?? parseNetConf(call.stdin, request, (await import('./cni/judge.ts')).judge);
   call.log = await loggerFor(host, request, parsed.conf);
@@ -99,7 +106,6 @@ async function answer(host: Host, call: Call, implementation: Verbs): Promise<st
   if (signal !== undefined) {
     throw new CniError(code.tryAgainLater, `terminated by ${signal}`, { details: 'ADD has undone what it had done' });
   }
-  const { formatResult } = await import('./cni/result-format.ts');
   const document = formatResult(result, parsed.conf.cniVersion);
   call.log.debug('ADD done', { ms: host.elapsedMs() });
   return document;

@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
-import { bundle, project } from './bundle.ts';
+import { transform } from 'esbuild';
+import { type Bundle, bundle, project, target } from './bundle.ts';
 import { type Architecture, checkExecutable, replaceExecutable, runtimeExecutable } from './executable.ts';
 
 type Sea = (
@@ -18,17 +18,24 @@ type Sea = (
 export async function buildPkg(output: string, arch: Architecture): Promise<void> {
   const node = runtimeExecutable('node', arch);
   const outdir = join(project, 'build/node');
-  const { path } = await bundle('node', outdir);
+  const program = await minified(await bundle('node', outdir));
   // A snapshot is made by the very executable that restores it: for another processor, do without.
   const useSnapshot = arch === process.arch;
-  const entry = useSnapshot ? await compiledAtOnce(path) : path;
+  const entry = join(outdir, 'tsbridge.cjs');
+  await writeFile(entry, useSnapshot ? snapshotScript(program) : `${program.hot}(${program.rare});\n`);
 
   // pkg runs, through the shell and below the temporary directory, `node --experimental-sea-config`, which has to be of
   // the version that ends up in the executable, and `npx postject`, which has to be the one installed here.
+  // In between, the blob is made smaller.
   const tools = join(project, 'build/tools');
   await mkdir(tools, { recursive: true });
-  const npx = '#!/bin/sh\n# npx postject WORD...\nshift\nexec node "$POSTJECT" "$@"\n';
-  if (!existsSync(join(tools, 'npx'))) await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
+  const npx = `#!/bin/sh
+# npx postject EXECUTABLE RESOURCE BLOB WORD...
+shift
+${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
+`;
+  await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
+  process.env.SEA_BLOB = join(import.meta.dirname, 'sea-blob.ts');
   process.env.PATH = [tools, dirname(process.execPath), process.env.PATH].join(delimiter);
   process.env.POSTJECT = join(project, 'node_modules/postject/dist/cli.js');
   process.env.TMPDIR = join(project, 'build/tmp');
@@ -50,25 +57,36 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   );
 }
 
+/** The parts of a bundle as expressions: a function of the rare ones, and them. */
+async function minified({ hot, rare }: Bundle): Promise<Omit<Bundle, 'metafile'>> {
+  const expression = async (code: string) => {
+    // As the value of something: esbuild would drop an expression that nobody uses.
+    const minimal = await transform(`x.y=${code}`, { minify: true, target, legalComments: 'none' });
+    return minimal.code.trim().replace(/^x\.y\s*=|;$/g, '');
+  };
+  const require = 'process.getBuiltinModule';
+  return {
+    hot: await expression(`(rare, require = ${require}) => {${hot}}`),
+    rare: await expression(`((require) => ${rare})(${require})`),
+  };
+}
+
 /**
- * Wraps a script so that V8 compiles all of its functions when the snapshot is taken, instead of each one when it is
- * first called, after every start: that would be a fifth of an ADD. Not as an option of the process: Node's own
- * thousands of functions would then be compiled as well, and restoring them costs more than it saves.
+ * The script that is run when the snapshot is taken. V8 compiles all functions of the hot part then, instead of each one when it is first
+ * called, after every start: that would be a fifth of an ADD. Not as an option of the process: Node's own thousands of functions would
+ * then be compiled as well, and restoring them costs more than it saves; nor of the rare part, for the same reason.
  */
-async function compiledAtOnce(script: string): Promise<string> {
-  const path = script.replace(/\.cjs$/, '.snapshot.cjs');
-  const source = JSON.stringify(`(function () {${await readFile(script, 'utf8')}\n})`);
-  await writeFile(
-    path,
-    `const { setFlagsFromString } = process.getBuiltinModule('node:v8');
-setFlagsFromString('--no-lazy');
+function snapshotScript({ hot, rare }: Omit<Bundle, 'metafile'>): string {
+  const run = (code: string) => `runInThisContext(${JSON.stringify(code)}, { filename: 'tsbridge' })`;
+  return `const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+const { runInThisContext } = process.getBuiltinModule('node:vm');
 setFlagsFromString('--no-flush-bytecode');
-const program = process.getBuiltinModule('node:vm').runInThisContext(${source}, { filename: 'tsbridge' });
+const rare = ${run(rare)};
+setFlagsFromString('--no-lazy');
+const hot = ${run(hot)};
 setFlagsFromString('--lazy');
-program();
-`,
-  );
-  return path;
+hot(rare);
+`;
 }
 
 // https://nodejs.org/api/single-executable-applications.html
