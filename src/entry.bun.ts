@@ -1,3 +1,5 @@
 import { main } from './main.ts';
+import { installArrayMethods } from './sys/array-methods.ts';
 
+installArrayMethods();
 main();

@@ -3,6 +3,7 @@ import { loadLibc } from '#ffi';
 import { asCniError, CniError, code } from './cni/error.ts';
 import type { Host } from './dispatch.ts';
 import type { Libc } from './sys/libc.ts';
+import { utf8 } from './sys/utf8.ts';
 
 /** A network configuration is some kilobytes, with a prevResult some more: anything beyond this is a mistake. */
 const stdinMaxBytes = 4 * 1024 * 1024;
@@ -172,7 +173,7 @@ const isComplete = (bytes: Buffer): boolean => bytes.toString('latin1').trimEnd(
 
 /** Writes all of a text, however slowly it is read. False when it cannot be: nobody reads it any more (EPIPE), or for too long. */
 export function writeAll(fd: number, text: string): boolean {
-  const bytes = Buffer.from(text);
+  const bytes = utf8(text);
   let written = 0;
   let deadline = 0;
   while (written < bytes.length) {

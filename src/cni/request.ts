@@ -65,10 +65,12 @@ export function parseRequest(env: Env): Request {
     ifname,
     args: hasAttachment ? argsOf(command, text('CNI_ARGS'), warnings) : noArgs,
     path,
-    allowOwnNetns: /^(1|true)$/i.test(text('CNI_NETNS_OVERRIDE')),
+    allowOwnNetns: isTrue(text('CNI_NETNS_OVERRIDE')),
     warnings,
   };
 }
+
+const isTrue = (text: string) => text === '1' || text.toLowerCase() === 'true';
 
 const missing = (names: readonly string[]) =>
   new CniError(code.invalidEnvironment, `required env variables [${names.join(',')}] missing`);
@@ -85,7 +87,18 @@ function argsOf(command: Command, text: string, warnings: string[]): CniArgs {
 }
 
 /** What a container ID and a network name may look like: both become parts of file names. SPEC "Parameters". */
-export const isSafeName = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
+export const isSafeName = (text: string): boolean => text !== '' && !'_.-'.includes(text.charAt(0)) && isPlain(text);
+
+/** Has nothing but ASCII letters, digits, `_`, `.` and `-`. */
+function isPlain(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    const letter = unit | 0x20;
+    if ((letter >= 97 && letter <= 122) || (unit >= 48 && unit <= 57)) continue;
+    if (unit !== 45 && unit !== 46 && unit !== 95) return false;
+  }
+  return true;
+}
 
 function checkContainerID(id: string): void {
   if (isSafeName(id)) return;
@@ -105,6 +118,7 @@ export function ifnameProblem(name: string): string | undefined {
   if (name === '') return 'interface name is empty';
   if (Buffer.byteLength(name) > ifnameMaxBytes) return 'interface name is too long';
   if (name === '.' || name === '..') return 'interface name is . or ..';
+  if (isPlain(name)) return undefined;
   // NB: U+0085 is white space to Go but not to JavaScript.
   if (/[/:\s\u0085]/u.test(name)) return 'interface name contains / or : or whitespace characters';
   // net/core/dev.c, dev_get_valid_name(): the kernel would put a number there, and nobody find the interface again.

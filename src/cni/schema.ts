@@ -158,9 +158,8 @@ export function foldKeys(value: object, names: readonly string[]): Record<string
 
 function nameFor(key: string, names: readonly string[]): string | undefined {
   if (names.includes(key)) return key;
-  const lower = key.toLowerCase();
   for (const name of names) {
-    if (name.length === key.length && name.toLowerCase() === lower) return name;
+    if (name.length === key.length && name.toLowerCase() === key.toLowerCase()) return name;
   }
   return undefined;
 }

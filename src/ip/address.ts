@@ -10,16 +10,45 @@ export interface Ip {
 /** Width of an address in bits. */
 export const bitsOf = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 
+// Texts are read character by character: an ADD reads thirty addresses, and a regular expression has to be compiled first.
+const ZERO = 48;
+const DOT = 46;
+
 /** A dotted quad as a number, or undefined. Leading zeros are refused, as Go has done since 1.17. */
 function parseV4(text: string): number | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   let value = 0;
-  for (const part of parts) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part)) return undefined;
-    const byte = Number(part);
-    if (byte > 255) return undefined;
-    value = value * 256 + byte;
+  let byte = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === DOT) {
+      if (digits === 0) return undefined;
+      value = value * 256 + byte;
+      byte = 0;
+      digits = 0;
+      dots++;
+    } else {
+      const digit = unit - ZERO;
+      if (digit < 0 || digit > 9 || (digits > 0 && byte === 0)) return undefined;
+      byte = byte * 10 + digit;
+      digits++;
+      if (byte > 255) return undefined;
+    }
+  }
+  return dots === 3 && digits > 0 ? value * 256 + byte : undefined;
+}
+
+/** A hexadecimal group of one to four digits, or undefined. */
+function parseGroup(text: string): number | undefined {
+  if (text.length < 1 || text.length > 4) return undefined;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    const letter = (unit | 0x20) - 97; // 'a' is 0
+    const digit = letter >= 0 && letter < 6 ? letter + 10 : unit - ZERO;
+    if (digit < 0 || digit > 15 || (digit > 9 && letter < 0)) return undefined;
+    value = value * 16 + digit;
   }
   return value;
 }
@@ -29,14 +58,16 @@ function parseGroups(text: string, mayEndInV4: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
   const parts = text.split(':');
-  for (const [i, part] of parts.entries()) {
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i] as string;
     if (mayEndInV4 && i === parts.length - 1 && part.includes('.')) {
       const v4 = parseV4(part);
       if (v4 === undefined) return undefined;
       groups.push(Math.floor(v4 / 65536), v4 % 65536);
     } else {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
-      groups.push(Number.parseInt(part, 16));
+      const group = parseGroup(part);
+      if (group === undefined) return undefined;
+      groups.push(group);
     }
   }
   return groups;
@@ -51,9 +82,9 @@ export function parseIp(text: string): Ip | undefined {
     const value = parseV4(text);
     return value === undefined ? undefined : { family: 4, value: BigInt(value) };
   }
-  const halves = text.split('::');
-  if (halves.length > 2) return undefined;
-  const [left = '', right] = halves;
+  const gap = text.indexOf('::');
+  const left = gap < 0 ? text : text.slice(0, gap);
+  const right = gap < 0 ? undefined : text.slice(gap + 2);
   const head = parseGroups(left, right === undefined);
   const tail = right === undefined ? [] : parseGroups(right, true);
   if (!head || !tail) return undefined;
@@ -61,8 +92,9 @@ export function parseIp(text: string): Ip | undefined {
   // RFC 4291: "::" stands for one or more groups of zeros.
   if (right === undefined ? missing !== 0 : missing < 1) return undefined;
   let value = 0n;
-  for (const group of [...head, ...Array<number>(right === undefined ? 0 : missing).fill(0), ...tail]) {
-    value = (value << 16n) | BigInt(group);
+  for (let i = 0; i < 8; i++) {
+    const group = i < head.length ? head[i] : i < head.length + missing ? 0 : tail[i - head.length - missing];
+    value = (value << 16n) | BigInt(group as number);
   }
   return value >> 32n === 0xffffn ? { family: 4, value: value & 0xffffffffn } : { family: 6, value };
 }
@@ -73,7 +105,8 @@ export function formatIp({ family, value }: Ip): string {
     const n = Number(value);
     return `${n >>> 24}.${(n >>> 16) & 255}.${(n >>> 8) & 255}.${n & 255}`;
   }
-  const groups = Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(16 * (7 - i))) & 0xffffn));
+  const groups: number[] = [];
+  for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(Number((value >> shift) & 0xffffn));
   // RFC 5952 section 4.2: the longest run of two or more zero groups, the first of equals, becomes "::".
   let start = -1;
   let length = 1;
@@ -86,8 +119,26 @@ export function formatIp({ family, value }: Ip): string {
     }
     if (end > i) i = end;
   }
-  const hex = (part: number[]) => part.map((group) => group.toString(16)).join(':');
-  return start < 0 ? hex(groups) : `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+  if (start < 0) return hex(groups, 0, 8);
+  return `${hex(groups, 0, start)}::${hex(groups, start + length, 8)}`;
+}
+
+function hex(groups: readonly number[], from: number, to: number): string {
+  let text = '';
+  for (let i = from; i < to; i++) text += `${i > from ? ':' : ''}${(groups[i] as number).toString(16)}`;
+  return text;
+}
+
+/** A decimal number of up to three digits without leading zeros, or undefined. */
+export function parseDecimal(text: string): number | undefined {
+  if (text.length < 1 || text.length > 3 || (text.length > 1 && text.charCodeAt(0) === ZERO)) return undefined;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 /** The address as the kernel wants it: 4 or 16 bytes, network order. */
@@ -103,7 +154,16 @@ export function ipToBytes({ family, value }: Ip): Uint8Array {
 
 /** The address in 4 or 16 bytes of network order. Unlike parseIp, 16 bytes are always IPv6. */
 export function ipFromBytes(bytes: Uint8Array): Ip {
+  if (bytes.length === 4) return { family: 4, value: BigInt(wordAt(bytes, 0)) };
   let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return { family: bytes.length === 4 ? 4 : 6, value };
+  for (let at = 0; at < bytes.length; at += 4) value = (value << 32n) | BigInt(wordAt(bytes, at));
+  return { family: 6, value };
 }
+
+/** Four bytes of network order. */
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  (((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)) >>>
+  0;

@@ -1,4 +1,4 @@
-import { bitsOf, type Family, formatIp, type Ip, parseIp } from './address.ts';
+import { bitsOf, type Family, formatIp, type Ip, parseDecimal, parseIp } from './address.ts';
 
 /** An address with a prefix length; the address may have host bits (10.1.0.5/16). */
 export interface Prefix extends Ip {
@@ -10,10 +10,9 @@ export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf('/');
   if (slash < 0) return undefined;
   const ip = parseIp(text.slice(0, slash));
-  const digits = text.slice(slash + 1);
-  if (!ip || !/^(0|[1-9][0-9]{0,2})$/.test(digits)) return undefined;
-  const length = Number(digits);
-  return length > bitsOf(ip.family) ? undefined : { ...ip, length };
+  const length = parseDecimal(text.slice(slash + 1));
+  if (!ip || length === undefined || length > bitsOf(ip.family)) return undefined;
+  return { family: ip.family, value: ip.value, length };
 }
 
 /** `10.1.0.5/16`, host bits kept. */
@@ -22,9 +21,10 @@ export const formatPrefix = (prefix: Prefix): string => `${formatIp(prefix)}/${p
 const hostMask = (family: Family, length: number) => (1n << BigInt(bitsOf(family) - length)) - 1n;
 
 /** The first address of the prefix: 10.1.0.0 of 10.1.0.5/16. */
-export const networkOf = (prefix: Prefix): Prefix => ({
-  ...prefix,
-  value: prefix.value & ~hostMask(prefix.family, prefix.length),
+export const networkOf = ({ family, value, length }: Prefix): Prefix => ({
+  family,
+  value: value & ~hostMask(family, length),
+  length,
 });
 
 /** The last address of the prefix: 10.1.255.255 of 10.1.0.5/16, the IPv4 broadcast address. */

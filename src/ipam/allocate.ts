@@ -64,13 +64,16 @@ const TRIES = 8;
 export function takeNext(store: LockedStore, lease: NewLease, pool: Pool, last: Ip | undefined): string | undefined {
   let tries = 0;
   let taken: Set<string> | undefined;
-  for (const ip of candidates(pool, last)) {
-    if (taken?.has(ip)) continue;
-    if (lease.take(ip)) return ip;
-    // A crowded pool: from here on only an address that looks free costs a system call.
-    if (++tries === TRIES) taken = new Set(store.names());
-    // Each further try met a file that was not in the list: only somebody without the lock can make those.
-    if (tries > 2 * TRIES) return undefined;
+  for (const { family, low, high } of candidates(pool, last)) {
+    for (let value = low; value <= high; value++) {
+      const ip = formatIp({ family, value });
+      if (taken?.has(ip)) continue;
+      if (lease.take(ip)) return ip;
+      // A crowded pool: from here on only an address that looks free costs a system call.
+      if (++tries === TRIES) taken = new Set(store.names());
+      // Each further try met a file that was not in the list: only somebody without the lock can make those.
+      if (tries > 2 * TRIES) return undefined;
+    }
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { utf8 } from '../sys/utf8.ts';
 import { errnoOf, ioFailure } from './iofailure.ts';
 import { leaseText } from './leasefile.ts';
 import { tryFlock } from './lock.ts';
@@ -27,7 +28,7 @@ export class NewLease implements Disposable {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     this.#fd = openSync(this.#temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      const bytes = Buffer.from(leaseText(containerID, ifname));
+      const bytes = utf8(leaseText(containerID, ifname));
       const written = writeSync(this.#fd, bytes);
       // A disk that fills up within the file takes a part of it, without an error.
       if (written < bytes.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });

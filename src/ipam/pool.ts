@@ -80,44 +80,48 @@ export const capacity = (pool: Pool): bigint => pool.spans.reduce((sum, s) => su
 /** How many addresses lie in the pool's ranges, gateways and excluded ones included. */
 export const extent = (pool: Pool): bigint => pool.ranges.reduce((sum, r) => sum + r.end - r.start + 1n, 0n);
 
+/** Consecutive addresses to try, in ascending order. */
+export interface Candidates {
+  family: Family;
+  low: bigint; // inclusive
+  high: bigint; // inclusive
+}
+
 /**
- * Every address of the pool once, as text, in the order in which the reference plugin tries them: round robin, that is from
- * the address after `last` to the end of its range, then the other ranges in order, then from the start of that range to
- * `last`, which comes last. A `last` outside the pool (or none) means from the start of the first range.
+ * Every address of the pool once, in the order in which the reference plugin tries them: round robin, that is from the address after
+ * `last` to the end of its range, then the other ranges in order, then from the start of that range to `last`, which comes last. A
+ * `last` outside the pool (or none) means from the start of the first range.
  */
-export function* candidates(pool: Pool, last: Ip | undefined): Generator<string, void, void> {
-  const { ranges, spans } = pool;
+export function candidates({ ranges, spans }: Pool, last: Ip | undefined): Candidates[] {
+  const order: Candidates[] = [];
+  const add = ({ range }: Span, low: bigint, high: bigint): void => {
+    if (low <= high) order.push({ family: ranges[range]?.family ?? 4, low, high });
+  };
   const begun = last
     ? ranges.findIndex((r) => r.family === last.family && r.start <= last.value && last.value <= r.end)
     : -1;
   if (!last || begun < 0) {
-    for (const span of spans) yield* addresses(pool, span, span.low, span.high);
-    return;
+    for (const span of spans) add(span, span.low, span.high);
+    return order;
   }
   const { value } = last;
   for (const span of spans) {
-    if (span.range === begun) yield* addresses(pool, span, span.low > value ? span.low : value + 1n, span.high);
+    if (span.range === begun) add(span, span.low > value ? span.low : value + 1n, span.high);
   }
   for (let step = 1; step < ranges.length; step++) {
     const range = (begun + step) % ranges.length;
-    for (const span of spans) {
-      if (span.range === range) yield* addresses(pool, span, span.low, span.high);
-    }
+    for (const span of spans) if (span.range === range) add(span, span.low, span.high);
   }
   for (const span of spans) {
-    if (span.range === begun) yield* addresses(pool, span, span.low, earlier(span.high, value));
+    if (span.range === begun) add(span, span.low, earlier(span.high, value));
   }
+  return order;
 }
 
 // Math.min takes no bigint.
 function earlier(a: bigint, b: bigint): bigint {
   if (a < b) return a;
   return b;
-}
-
-function* addresses(pool: Pool, span: Span, low: bigint, high: bigint): Generator<string, void, void> {
-  const family = pool.ranges[span.range]?.family ?? 4;
-  for (let value = low; value <= high; value++) yield formatIp({ family, value });
 }
 
 /** Those of the names (of a store's files) that are addresses of the pool. */
