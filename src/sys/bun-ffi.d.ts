@@ -6,12 +6,15 @@ declare module 'bun:ffi' {
     readonly returns: Type;
   }
   /** A typed array for `ptr` is passed by address, and kept alive until the call returns. */
-  type Argument = number | bigint | NodeJS.TypedArray;
+  type Argument = number | bigint | NodeJS.TypedArray | null;
 
   export function dlopen<const S extends Record<string, Signature>>(
     name: string,
     signatures: S,
   ): { symbols: { [K in keyof S]: (...args: Argument[]) => number } };
+
+  /** The address of a typed array's first byte. It stays where it is as long as the array is alive. */
+  export function ptr(array: NodeJS.TypedArray): number;
 
   export const read: { i32(pointer: number, offset: number): number };
 }

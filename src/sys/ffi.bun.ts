@@ -1,4 +1,5 @@
-import { dlopen, read } from 'bun:ffi';
+import { dlopen, ptr, read } from 'bun:ffi';
+import { aiocb, aioLibraryNames } from './aiocb.ts';
 import type { Libc } from './libc.ts';
 
 const signatures = {
@@ -39,6 +40,24 @@ export function loadLibc(): Libc {
     },
     send: (fd, bytes, flags) => result(c.send(fd, bytes, bytes.length, flags)),
     recv: (fd, into, flags) => result(c.recv(fd, into, into.length, flags)),
+    sendAside: (fd, bytes) => {
+      const aio = openAio();
+      const own = new Uint8Array(bytes.length);
+      own.set(bytes);
+      const block = aiocb(fd, BigInt(ptr(own)), own.length);
+      if (!aio || aio.aio_write(block) < 0) {
+        const sent = libc.send(fd, bytes, 0);
+        return () => sent;
+      }
+      return () => {
+        const list = new BigUint64Array([BigInt(ptr(block))]);
+        while (aio.aio_error(block) === EINPROGRESS) aio.aio_suspend(list, 1, null);
+        const failure = aio.aio_error(block);
+        const sent = Number(aio.aio_return(block));
+        // The closure keeps what the thread reads alive until here.
+        return failure === 0 ? Math.min(sent, own.length) : -failure;
+      };
+    },
     poll: (fd, events, timeoutMs) => {
       const pollfd = new Int32Array([fd, events]); // struct pollfd: int fd, short events, short revents; little-endian
       const returned = result(c.poll(pollfd, 1, timeoutMs));
@@ -47,6 +66,26 @@ export function loadLibc(): Libc {
   };
   selfTest(libc);
   return libc;
+}
+
+const EINPROGRESS = 115;
+
+const aioSignatures = {
+  aio_write: { args: ['ptr'], returns: 'i32' },
+  aio_suspend: { args: ['ptr', 'i32', 'ptr'], returns: 'i32' },
+  aio_error: { args: ['ptr'], returns: 'i32' },
+  aio_return: { args: ['ptr'], returns: 'i64_fast' },
+} as const;
+
+function openAio() {
+  for (const name of aioLibraryNames) {
+    try {
+      return dlopen(name, aioSignatures).symbols;
+    } catch {
+      // The next one, then.
+    }
+  }
+  return undefined;
 }
 
 /** A call that must fail in a known way: arguments arrive, the result comes back, errno is readable. socket(2): EAFNOSUPPORT. */

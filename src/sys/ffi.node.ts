@@ -1,4 +1,5 @@
 import type * as NodeFfi from 'node:ffi';
+import { aiocb, aioLibraryNames } from './aiocb.ts';
 import type { Libc } from './libc.ts';
 
 // NB: the keys are `arguments` and `return`. node:ffi ignores any other key, and the call then returns undefined.
@@ -52,6 +53,25 @@ export function loadLibc(): Libc {
     },
     send: (fd, bytes, flags) => result(c.send(fd, bytes, BigInt(bytes.length), flags)),
     recv: (fd, into, flags) => result(c.recv(fd, into, BigInt(into.length), flags)),
+    sendAside: (fd, bytes) => {
+      const aio = openAio(ffi);
+      // V8 moves arrays of up to 64 bytes when it likes.
+      const own = new Uint8Array(4096 + bytes.length);
+      own.set(bytes);
+      const block = aiocb(fd, ffi.getRawPointer(own), bytes.length);
+      if (!aio || Number(aio.aio_write(block)) < 0) {
+        const sent = libc.send(fd, bytes, 0);
+        return () => sent;
+      }
+      return () => {
+        const list = new BigUint64Array([ffi.getRawPointer(block)]);
+        while (aio.aio_error(block) === EINPROGRESS) aio.aio_suspend(list, 1, null);
+        const failure = Number(aio.aio_error(block));
+        const sent = Number(aio.aio_return(block));
+        // The closure keeps what the thread reads alive until here.
+        return failure === 0 ? Math.min(sent, own.length) : -failure;
+      };
+    },
     poll: (fd, events, timeoutMs) => {
       const pollfd = new Int32Array([fd, events]); // struct pollfd: int fd, short events, short revents; little-endian
       const returned = result(c.poll(pollfd, 1n, timeoutMs));
@@ -60,6 +80,26 @@ export function loadLibc(): Libc {
   };
   selfTest(libc);
   return libc;
+}
+
+const EINPROGRESS = 115;
+
+const aioSignatures = {
+  aio_write: { arguments: ['buffer'], return: 'i32' },
+  aio_suspend: { arguments: ['buffer', 'i32', 'pointer'], return: 'i32' },
+  aio_error: { arguments: ['buffer'], return: 'i32' },
+  aio_return: { arguments: ['buffer'], return: 'i64' },
+} as const;
+
+function openAio(ffi: typeof NodeFfi): Record<keyof typeof aioSignatures, (...args: unknown[]) => unknown> | undefined {
+  for (const name of aioLibraryNames) {
+    try {
+      return new ffi.DynamicLibrary(name).getFunctions(aioSignatures) as ReturnType<typeof openAio>;
+    } catch {
+      // The next one, then.
+    }
+  }
+  return undefined;
 }
 
 /** A call that must fail in a known way: arguments arrive, the result comes back, errno is readable. socket(2): EAFNOSUPPORT. */

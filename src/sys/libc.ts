@@ -21,6 +21,11 @@ export interface Libc {
   send(fd: number, bytes: Uint8Array, flags: number): number;
   /** recv(2): bytes received (with MSG_TRUNC: of the whole datagram). */
   recv(fd: number, into: Uint8Array, flags: number): number;
+  /**
+   * Begins send(2) without flags on a thread of libc's own (aio_write(3)), and returns what waits for its end and gives its result. The thread
+   * starts in the namespaces of this one. Without such a thread, which libc or a limit may refuse, it is done at once.
+   */
+  sendAside(fd: number, bytes: Uint8Array): () => number;
   /** poll(2) on one descriptor: revents, 0 when time ran out. fd -1 only sleeps. */
   poll(fd: number, events: number, timeoutMs: number): number;
 }

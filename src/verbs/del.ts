@@ -3,10 +3,10 @@ import type { Context } from '../cni/context.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Ipam } from '../ipam/ipam.ts';
-import { removeLinkAside } from '../kernel/async-removal.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
 import { openKernel } from '../kernel/open.ts';
+import { removeLinkAside } from '../kernel/removal-aside.ts';
 import { attachmentComment, hostVethName, hostVethNameOfAlias } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
@@ -32,8 +32,6 @@ export async function del(context: Context): Promise<void> {
 
   const kernel = openKernel(context);
   const hostEnd = removeLinkAside(context.libc(), log, hostVethName(attachment));
-  // What it throws is looked at below; until then it must not count as unhandled.
-  hostEnd.catch(() => {});
 
   const ipam = await openIpam(context, kernel, attachment);
   const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
@@ -53,7 +51,7 @@ export async function del(context: Context): Promise<void> {
 
   let removed = false;
   try {
-    if (!(await hostEnd)) removeOtherPlugins(context, kernel, attachment);
+    if (!hostEnd()) removeOtherPlugins(context, kernel, attachment);
     removed = true;
   } catch (error) {
     errors.push(asCniError(error));

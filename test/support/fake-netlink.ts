@@ -69,6 +69,7 @@ export function fakeNetlink(answer: (requests: Seen[]) => Received[]): Libc & { 
       return 0;
     },
     getsockopt: refuse,
+    sendAside: () => refuse,
     socket: (_domain, _type, protocol) => {
       log.push(`socket ${protocol}`);
       return openSync('/dev/null', 'r'); // a descriptor that can be closed
