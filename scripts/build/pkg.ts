@@ -35,6 +35,9 @@ shift
 ${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
 `;
   await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
+  const withFlags = `#!/bin/sh\nexec "$NODE" ${v8Flags.join(' ')} "$@"\n`;
+  await writeFile(join(tools, 'node'), withFlags, { mode: 0o755 });
+  process.env.NODE = process.execPath;
   process.env.SEA_BLOB = join(import.meta.dirname, 'sea-blob.ts');
   process.env.PATH = [tools, dirname(process.execPath), process.env.PATH].join(delimiter);
   process.env.POSTJECT = join(project, 'node_modules/postject/dist/cli.js');
@@ -80,7 +83,6 @@ function snapshotScript({ hot, rare }: Omit<Bundle, 'metafile'>): string {
   const run = (code: string) => `runInThisContext(${JSON.stringify(code)}, { filename: 'tsbridge' })`;
   return `const { setFlagsFromString } = process.getBuiltinModule('node:v8');
 const { runInThisContext } = process.getBuiltinModule('node:vm');
-setFlagsFromString('--no-flush-bytecode');
 const rare = ${run(rare)};
 setFlagsFromString('--no-lazy');
 const hot = ${run(hot)};
@@ -89,17 +91,32 @@ hot(rare);
 `;
 }
 
+/**
+ * V8's options, of the process that takes the snapshot as of those that start from it: V8 refuses bytecode that was made under others
+ * (SerializedCodeData::SanityCheck), and compiles what is kept of Node's modules again.
+ */
+const v8Flags = [
+  // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects long-running servers
+  // from crafted keys; this process reads what root wrote and ends.
+  '--no-rehash-snapshot',
+  // What is compiled when the snapshot is taken stays in it.
+  '--no-flush-bytecode',
+  // A call runs some 700 functions once or twice: what V8 learns and compiles to run them faster, it never earns back. It took a tenth of
+  // the processor time of an ADD. Long work asks for it: expectLongWork, src/sys/ffi.node.ts.
+  '--invocation-count-for-feedback-allocation=10000',
+  '--no-sparkplug',
+  '--no-maglev',
+  '--no-opt',
+];
+
 // https://nodejs.org/api/single-executable-applications.html
 const seaConfig = {
   disableExperimentalSEAWarning: true,
   execArgv: [
-    // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects
-    // long-running servers from crafted keys; this process reads what root wrote and ends.
-    '--no-rehash-snapshot',
+    ...v8Flags,
     '--v8-pool-size=1', // threads for V8 that would have nothing to do; 0 means a number of Node's choice
     '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: nothing is encrypted here
-    // NB: tried without a gain once functions are in the snapshot: --max-opt, --single-threaded, --jitless (2 ms less for
-    // an ADD, but then nothing is ever compiled). --min-semi-space-size=16 costs 3 ms.
+    // NB: tried without a gain: --single-threaded, --jitless (and then nothing can ever be compiled). --min-semi-space-size=16 costs 3 ms.
   ],
   // The environment (NODE_OPTIONS) and the command line cannot add options.
   execArgvExtension: 'none',

@@ -137,5 +137,11 @@ function openLibc(ffi: typeof NodeFfi): NodeFfi.DynamicLibrary {
   throw new Error(`cannot load libc (${libcNames.join(', ')})`, { cause: failure });
 }
 
-/** Node compiles what runs often as it always does: there is nothing to switch. */
-export function expectLongWork(): void {}
+/** Lets V8 compile what runs often, which the executable puts off: for the rare call that has thousands of files to read. */
+export function expectLongWork(): void {
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  setFlagsFromString('--invocation-count-for-feedback-allocation=8'); // V8's default
+  setFlagsFromString('--sparkplug');
+  setFlagsFromString('--maglev');
+  setFlagsFromString('--opt');
+}
