@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { lstatIfThere } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { formatIp, type Ip, parseIp } from '../ip/address.ts';
 import { showDuration } from './duration.ts';
@@ -95,13 +95,13 @@ export function exhausted(store: LockedStore, pool: Pool): CniError {
   });
 }
 
-// Looking for the oldest is a stat(2) for each lease, under the lock.
+// Looking for the oldest is an lstat(2) for each lease, under the lock.
 const MAX_LOOKED_AT = 4096;
 
 function oldestHolders(store: LockedStore, ips: string[]): string {
   const now = Date.now();
   const aged = ips.slice(0, MAX_LOOKED_AT).map((ip) => {
-    const made = statSync(`${store.place.dir}/${ip}`, { throwIfNoEntry: false })?.mtimeMs ?? now;
+    const made = lstatIfThere(`${store.place.dir}/${ip}`)?.mtimeMs ?? now;
     return { ip, ageSeconds: Math.max(0, (now - made) / 1000) };
   });
   aged.sort((a, b) => b.ageSeconds - a.ageSeconds);

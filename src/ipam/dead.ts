@@ -1,4 +1,4 @@
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync } from '#fs';
 import type { Entry } from './entry.ts';
 import { openLease } from './leasefile.ts';
 import { tryFlock } from './lock.ts';

@@ -1,5 +1,4 @@
-import { accessSync, closeSync, constants } from 'node:fs';
-import { dirname } from 'node:path';
+import { accessSync, closeSync, W_OK, X_OK } from '#fs';
 import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { HostLocalConf } from '../cni/netconf.ts';
@@ -241,9 +240,10 @@ class HostLocalIpam implements HostLocal {
 
   /** The store's directory, or what it would be made in, must be writable. */
   #refuseUnwritable(): void {
+    const { dirname } = process.getBuiltinModule('node:path');
     for (let path = this.#place.dir; ; path = dirname(path)) {
       try {
-        accessSync(path, constants.W_OK | constants.X_OK);
+        accessSync(path, W_OK | X_OK);
         return;
       } catch (error) {
         const errno = errnoOf(error);

@@ -1,6 +1,17 @@
-import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_RDWR,
+  O_WRONLY,
+  openIfThere,
+  openSync,
+  readSync,
+  writeSync,
+} from '#fs';
 import { type Ip, parseIp } from '../ip/address.ts';
-import { errnoOf, ioFailure } from './iofailure.ts';
+import { ioFailure } from './iofailure.ts';
 import type { Place } from './place.ts';
 
 /**
@@ -15,9 +26,9 @@ export class LastReserved implements Disposable {
   constructor(place: Place, set: number) {
     this.#path = `${place.dir}/last_reserved_ip.${set}`;
     try {
-      this.#fd = openSync(this.#path, constants.O_RDWR | constants.O_NOFOLLOW);
+      this.#fd = openIfThere(this.#path, O_RDWR | O_NOFOLLOW);
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw ioFailure('open', this.#path, error);
+      throw ioFailure('open', this.#path, error);
     }
   }
 
@@ -33,10 +44,12 @@ export class LastReserved implements Disposable {
   write(ip: string): void {
     try {
       if (this.#fd === undefined) {
-        this.#fd = openSync(this.#path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+        this.#fd = openSync(this.#path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
         this.#length = 0;
       }
-      if (writeSync(this.#fd, ip, 0) < ip.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
+      const bytes = new TextEncoder().encode(ip);
+      if (writeSync(this.#fd, bytes, 0, bytes.length, 0) < bytes.length)
+        throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
       if (this.#length === undefined || this.#length > ip.length) ftruncateSync(this.#fd, ip.length);
     } catch (error) {
       throw ioFailure('write', this.#path, error);

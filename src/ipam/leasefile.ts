@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openIfThere, readSync, S_IFMT, S_IFREG } from '#fs';
 import { errnoOf, ioFailure } from './iofailure.ts';
 
 /**
@@ -59,19 +59,19 @@ export interface LeaseFile {
  * something that cannot be read as a file. (O_NONBLOCK: a FIFO of that name must not stop us.)
  */
 export function openLease(path: string): LeaseFile | undefined {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  let fd: number;
+  let fd: number | undefined;
   try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    fd = openIfThere(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
-    if (['ENOENT', 'ELOOP', 'ENXIO', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+    if (['ELOOP', 'ENXIO', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
     throw ioFailure('open', path, error);
   }
+  if (fd === undefined) return undefined;
   try {
     const bytes = Buffer.allocUnsafe(MAX_BYTES + 1);
     const content = parseLease(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, null)));
     // An empty read may be a FIFO or a device as well.
-    if (content === 'garbled' && !fstatSync(fd).isFile()) {
+    if (content === 'garbled' && (fstatSync(fd).mode & S_IFMT) !== S_IFREG) {
       closeSync(fd);
       return undefined;
     }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkIfThere, renameSync, symlinkSync, unlinkSync } from '#fs';
 import { type Entry, formatEntry, parseEntry } from './entry.ts';
 import { errnoOf } from './iofailure.ts';
 import type { Place } from './place.ts';
@@ -177,10 +177,12 @@ export class LeaseIndex {
 /** The entry of one attachment. */
 function readEntry(place: Place, hash: string): Entry | undefined {
   try {
-    return parseEntry(readlinkSync(`${place.own}/${hash}`));
+    const target = readlinkIfThere(`${place.own}/${hash}`);
+    return target === undefined ? undefined : parseEntry(target);
   } catch (error) {
     // EINVAL: a file that is no symbolic link. Nobody but a person put it there.
-    if (['ENOENT', 'EINVAL', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+    const errno = errnoOf(error);
+    if (errno === 'EINVAL' || errno === 'ENOTDIR') return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, O_CREAT, O_NOFOLLOW, O_RDONLY, openSync, readFileSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
@@ -27,7 +27,6 @@ export class StoreLock implements Disposable {
   /** Opens the lock file, making it if needed. Throws what openSync throws. */
   static open(path: string, libc: Libc): StoreLock {
     // Mode 0750 and O_RDONLY are the reference plugin's: the file is never written.
-    const { O_RDONLY, O_CREAT, O_NOFOLLOW } = constants;
     return new StoreLock(path, libc, openSync(path, O_RDONLY | O_CREAT | O_NOFOLLOW, 0o750));
   }
 

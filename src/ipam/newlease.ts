@@ -1,6 +1,17 @@
-import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { utf8 } from '../sys/utf8.ts';
-import { errnoOf, ioFailure } from './iofailure.ts';
+import {
+  closeSync,
+  fstatSync,
+  linkIfFree,
+  lstatIfThere,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_WRONLY,
+  openSync,
+  unlinkSync,
+  writeSync,
+} from '#fs';
+import { ioFailure } from './iofailure.ts';
 import { leaseText } from './leasefile.ts';
 import { tryFlock } from './lock.ts';
 import type { Place } from './place.ts';
@@ -25,10 +36,9 @@ export class NewLease implements Disposable {
     this.#place = place;
     this.#temporary = `${place.own}/new`;
     this.written = Math.floor(Date.now() / 1000);
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     this.#fd = openSync(this.#temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      const bytes = utf8(leaseText(containerID, ifname));
+      const bytes = new TextEncoder().encode(leaseText(containerID, ifname));
       const written = writeSync(this.#fd, bytes);
       // A disk that fills up within the file takes a part of it, without an error.
       if (written < bytes.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' });
@@ -41,12 +51,7 @@ export class NewLease implements Disposable {
 
   /** Takes an address. False when somebody has it. */
   take(ip: string): boolean {
-    try {
-      linkSync(this.#temporary, `${this.#place.dir}/${ip}`);
-    } catch (error) {
-      if (errnoOf(error) === 'EEXIST') return false;
-      throw error;
-    }
+    if (!linkIfFree(this.#temporary, `${this.#place.dir}/${ip}`)) return false;
     this.ips.push(ip);
     return true;
   }
@@ -63,7 +68,7 @@ export class NewLease implements Disposable {
     for (const path of [...this.ips.map((ip) => `${this.#place.dir}/${ip}`), this.#temporary]) {
       try {
         // An undo long after the ADD may find another attachment's lease there.
-        if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
+        if (lstatIfThere(path)?.ino === ino) unlinkSync(path);
       } catch (error) {
         errors.push(ioFailure('remove', path, error));
       }

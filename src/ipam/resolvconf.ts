@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync } from '#fs';
 import type { Dns } from '../cni/result.ts';
 import { ioFailure } from './iofailure.ts';
 

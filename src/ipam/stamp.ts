@@ -1,4 +1,4 @@
-import { lstatSync, statSync, utimesSync } from 'node:fs';
+import { lstatIfThere, S_IFDIR, S_IFMT, statSync, utimesSync } from '#fs';
 import { errnoOf } from './iofailure.ts';
 import type { Place } from './place.ts';
 
@@ -39,15 +39,15 @@ export type StampState = 'complete' | 'incomplete' | 'absent';
 
 /** Reads the stamp. */
 export function readStamp(place: Place): StampState {
-  const own = lstatSync(place.own, { throwIfNoEntry: false });
-  if (!own?.isDirectory()) return 'absent';
+  const own = lstatIfThere(place.own);
+  if (!own || (own.mode & S_IFMT) !== S_IFDIR) return 'absent';
   const { mtimeMs } = statSync(place.dir);
   return mtimeMs === own.mtimeMs && Math.floor(mtimeMs / 1000) === stampSecond(place) ? 'complete' : 'incomplete';
 }
 
 /** Marks the index as complete: the last step of an operation that changed something. Without success the next one walks. */
 export function writeStamp(place: Place): void {
-  // A double holds the microseconds of such a time, and utimes passes on no more. Any source of ever different ones will do.
+  // A double holds the microseconds of such a time. Any source of ever different ones will do.
   const time = stampSecond(place) + Math.floor(process.hrtime()[1] / 1000) / 1_000_000;
   try {
     utimesSync(place.dir, time, time);

@@ -1,4 +1,4 @@
-import { mkdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readlinkIfThere, symlinkSync, unlinkSync } from '#fs';
 import { errnoOf } from './iofailure.ts';
 import type { Place } from './place.ts';
 
@@ -26,7 +26,7 @@ export class Sticky {
   /** The addresses that the pod had last. */
   read(): string[] {
     try {
-      this.#before = readlinkSync(this.#path);
+      this.#before = readlinkIfThere(this.#path) ?? '';
     } catch {
       return [];
     }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, readdirSync, unlinkSync } from '#fs';
 import { CniError } from '../cni/error.ts';
 import { isProvablyDead, mayBeDead } from './dead.ts';
 import type { Entry } from './entry.ts';

@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, lstatSync, readdirSync, unlinkSync } from 'node:fs';
 import { expectLongWork } from '#ffi';
+import { closeSync, fstatSync, lstatIfThere, readdirSync, unlinkSync } from '#fs';
 import { parseIp } from '../ip/address.ts';
 import type { Entry } from './entry.ts';
 import { errnoOf } from './iofailure.ts';
@@ -56,7 +56,7 @@ const isSameOwner = (a: Owner | undefined, b: Owner) => a?.containerID === b.con
  * one that is seen under the lock is never of an ADD at work; it never got as far as telling anybody its addresses.
  */
 function interruptedAdd(place: Place): number | undefined {
-  return lstatSync(`${place.own}/new`, { throwIfNoEntry: false })?.ino;
+  return lstatIfThere(`${place.own}/new`)?.ino;
 }
 
 /** Reads one lease; removes it, and gives undefined, when it is certainly nobody's. */

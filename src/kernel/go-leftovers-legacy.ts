@@ -1,9 +1,10 @@
-import { closeSync, readFileSync } from 'node:fs';
 import { loadLibc } from '#ffi';
+import { closeSync } from '#fs';
 import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { Family } from '../ip/address.ts';
 import { errno, errnoName } from '../sys/errno.ts';
+import { readShortFileIfThere } from '../sys/short-file.ts';
 import { chainComment, chainsOf } from './go-leftovers-iptables.ts';
 import { listChain, removeChain } from './iptables-run.ts';
 
@@ -13,11 +14,12 @@ const namesFile = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_nam
 /** Whether iptables-legacy has a nat table here. */
 export function legacyTableExists(family: Family): boolean {
   try {
-    return readFileSync(namesFile[family], 'latin1').split('\n').includes('nat');
+    // No such file: the kernel has no iptables-legacy, or no IPv6.
+    return readShortFileIfThere(namesFile[family])?.split('\n').includes('nat') ?? false;
   } catch (error) {
-    // No such file: the kernel has no iptables-legacy, or no IPv6. Not to be read: a user namespace, which cannot have such tables made.
+    // Not to be read: a user namespace, which cannot have such tables made.
     const { code: name } = error as NodeJS.ErrnoException;
-    if (name === 'ENOENT' || name === 'EACCES' || name === 'EPERM') return false;
+    if (name === 'EACCES' || name === 'EPERM') return false;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, filesystemType, fstatSync, O_RDONLY, openSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import { errno, errnoName } from '../sys/errno.ts';
@@ -11,7 +11,7 @@ const ownPath = '/proc/thread-self/ns/net';
 /** Whether there is a namespace at the path. False too for what a removed namespace leaves behind: the file it was mounted on. */
 export function netnsExists(path: string): boolean {
   try {
-    return statfsSync(path).type === NSFS_MAGIC;
+    return filesystemType(path) === NSFS_MAGIC;
   } catch {
     return false;
   }
@@ -46,7 +46,7 @@ export class Netns implements Disposable {
 
   /** The namespace that the process was started in. */
   static own(libc: Libc): Netns {
-    return new Netns(libc, ownPath, openSync(ownPath, 'r'), undefined);
+    return new Netns(libc, ownPath, openSync(ownPath, O_RDONLY), undefined);
   }
 
   /**
@@ -58,7 +58,7 @@ export class Netns implements Disposable {
     const netns = new Netns(libc, path, fd, home);
     try {
       // Of what was opened, not of the path again: it may be mounted over at any time.
-      if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) {
+      if (filesystemType(`/proc/self/fd/${fd}`) !== NSFS_MAGIC) {
         throw new CniError(code.invalidEnvironment, `CNI_NETNS: ${path} is not a network namespace`, {
           details: 'the file is no namespace: it may be what a namespace that has been removed was mounted on',
         });
@@ -118,7 +118,7 @@ export class Netns implements Disposable {
 
 function openNamespaceFile(path: string): number {
   try {
-    return openSync(path, 'r');
+    return openSync(path, O_RDONLY);
   } catch (error) {
     const name = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new CniError(code.invalidEnvironment, `CNI_NETNS: cannot open ${path}: ${name}`, {

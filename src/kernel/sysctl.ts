@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, O_RDONLY, O_RDWR, openSync, readSync, writeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { errno } from '../sys/errno.ts';
+import { readShortFileIfThere } from '../sys/short-file.ts';
 
 // /proc/sys/net shows the namespace of the thread that looks: these are to be called inside Netns.visit.
 
@@ -10,14 +11,7 @@ function pathOf(key: string): string {
 }
 
 /** A value, trimmed; undefined when there is no such file. Throws the file system's error otherwise. */
-export function readSysctl(key: string): string | undefined {
-  try {
-    return readFileSync(pathOf(key), 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+export const readSysctl = (key: string): string | undefined => readShortFileIfThere(pathOf(key));
 
 export type SysctlResult = { changed: true; before: string } | { changed: false } | { errno: number; cause: unknown };
 
@@ -27,11 +21,11 @@ const valueMaxBytes = 256;
 /** Opens a sysctl, to write as well where that is allowed: a read-only /proc/sys may already have the right value. */
 function openSysctl(path: string): number {
   try {
-    return openSync(path, 'r+');
+    return openSync(path, O_RDWR);
   } catch (error) {
     const { code: name } = error as NodeJS.ErrnoException;
     if (name !== 'EROFS' && name !== 'EACCES' && name !== 'EPERM') throw error;
-    return openSync(path, 'r');
+    return openSync(path, O_RDONLY);
   }
 }
 
@@ -44,7 +38,7 @@ export function setSysctl(key: string, value: string): SysctlResult {
     const before = bytes.toString('latin1', 0, readSync(fd, bytes, 0, valueMaxBytes, 0)).trim();
     if (before === value) return { changed: false };
     // NB: proc_dointvec() takes a write at offset 0 only (kernel/sysctl.c).
-    writeSync(fd, value, 0);
+    writeSync(fd, bytes, 0, bytes.write(value, 'latin1'), 0);
     return { changed: true, before };
   } catch (error) {
     const name = (error as NodeJS.ErrnoException).code as keyof typeof errno | undefined;

@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs';
+import { closeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';

@@ -1,6 +1,6 @@
-/** The part of bun:ffi that ffi.bun.ts uses (https://bun.sh/docs/api/ffi), so that Bun's own types need not be installed. */
+/** The part of bun:ffi that libc-symbols.bun.ts uses (https://bun.sh/docs/api/ffi), so that Bun's own types need not be installed. */
 declare module 'bun:ffi' {
-  type Type = 'i32' | 'u32' | 'usize' | 'i64_fast' | 'ptr';
+  type Type = 'i32' | 'u32' | 'usize' | 'i64_fast' | 'ptr' | 'cstring';
   interface Signature {
     readonly args: readonly Type[];
     readonly returns: Type;
@@ -11,7 +11,7 @@ declare module 'bun:ffi' {
   export function dlopen<const S extends Record<string, Signature>>(
     name: string,
     signatures: S,
-  ): { symbols: { [K in keyof S]: (...args: Argument[]) => number } };
+  ): { symbols: { [K in keyof S]: (...args: Argument[]) => S[K]['returns'] extends 'cstring' ? string : number } };
 
   /** The address of a typed array's first byte. It stays where it is as long as the array is alive. */
   export function ptr(array: NodeJS.TypedArray): number;
