@@ -44,7 +44,6 @@ export async function bundle(runtime: Runtime, outdir: string): Promise<Bundle> 
     target,
     // Chooses #ffi and #fs in package.json.
     conditions: [runtime],
-    external: ['bun:ffi'],
     plugins: [netlinkEsm],
     metafile: true,
     logLevel: 'warning',

@@ -1,30 +1,16 @@
-import { dlopen, ptr, read } from 'bun:ffi';
 import { aiocb, aioLibraryNames } from './aiocb.ts';
+import { errno } from './errno.ts';
 import type { Libc } from './libc.ts';
+import { lastErrno, libcSymbols } from './libc-symbols.bun.ts';
 
-const signatures = {
-  __errno_location: { args: [], returns: 'ptr' },
-  setns: { args: ['i32', 'i32'], returns: 'i32' },
-  flock: { args: ['i32', 'i32'], returns: 'i32' },
-  socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
-  bind: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
-  setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
-  getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
-  send: { args: ['i32', 'ptr', 'usize', 'i32'], returns: 'i64_fast' },
-  recv: { args: ['i32', 'ptr', 'usize', 'i32'], returns: 'i64_fast' },
-  poll: { args: ['ptr', 'usize', 'i32'], returns: 'i32' },
-} as const;
-
-/** libc, called through bun:ffi. Throws when there is no libc, or when the back end does not do what it should. */
+/** libc, called through Bun's FFI (libc-symbols.bun.ts). Throws when there is no libc, or when the back end does not do what it should. */
 export function loadLibc(): Libc {
-  const c = openLibc();
-  // One thread makes all calls, so the address of its errno never changes.
-  const errnoAt = c.__errno_location();
+  const c = libcSymbols();
 
   const result = (returned: unknown): number => {
     const value = Number(returned);
-    if (Number.isNaN(value)) throw new Error('bun:ffi returned no number');
-    return value < 0 ? -read.i32(errnoAt, 0) : value;
+    if (Number.isNaN(value)) throw new Error('Bun.FFI returned no number');
+    return value < 0 ? -lastErrno() : value;
   };
 
   const libc: Libc = {
@@ -44,14 +30,14 @@ export function loadLibc(): Libc {
       const aio = openAio();
       const own = new Uint8Array(bytes.length);
       own.set(bytes);
-      const block = aiocb(fd, BigInt(ptr(own)), own.length);
+      const block = aiocb(fd, BigInt(Bun.FFI.ptr(own)), own.length);
       if (!aio || aio.aio_write(block) < 0) {
         const sent = libc.send(fd, bytes, 0);
         return () => sent;
       }
       return () => {
-        const list = new BigUint64Array([BigInt(ptr(block))]);
-        while (aio.aio_error(block) === EINPROGRESS) aio.aio_suspend(list, 1, null);
+        const list = new BigUint64Array([BigInt(Bun.FFI.ptr(block))]);
+        while (aio.aio_error(block) === errno.EINPROGRESS) aio.aio_suspend(list, 1, null);
         const failure = aio.aio_error(block);
         const sent = Number(aio.aio_return(block));
         // The closure keeps what the thread reads alive until here.
@@ -68,22 +54,16 @@ export function loadLibc(): Libc {
   return libc;
 }
 
-const EINPROGRESS = 115;
-
-const aioSignatures = {
-  aio_write: { args: ['ptr'], returns: 'i32' },
-  aio_suspend: { args: ['ptr', 'i32', 'ptr'], returns: 'i32' },
-  aio_error: { args: ['ptr'], returns: 'i32' },
-  aio_return: { args: ['ptr'], returns: 'i64_fast' },
-} as const;
-
 function openAio() {
+  const signatures = {
+    aio_write: { args: ['ptr'], returns: 'i32' },
+    aio_suspend: { args: ['ptr', 'i32', 'ptr'], returns: 'i32' },
+    aio_error: { args: ['ptr'], returns: 'i32' },
+    aio_return: { args: ['ptr'], returns: 'i64_fast' },
+  } as const;
   for (const name of aioLibraryNames) {
-    try {
-      return dlopen(name, aioSignatures).symbols;
-    } catch {
-      // The next one, then.
-    }
+    const opened = Bun.FFI.dlopen(name, signatures);
+    if (!(opened instanceof Error)) return opened.symbols;
   }
   return undefined;
 }
@@ -91,22 +71,7 @@ function openAio() {
 /** A call that must fail in a known way: arguments arrive, the result comes back, errno is readable. socket(2): EAFNOSUPPORT. */
 function selfTest(libc: Libc): void {
   const answer = libc.socket(-1, 0, 0);
-  if (answer !== -97) throw new Error(`bun:ffi self-test: socket(-1, 0, 0) gave ${answer}`);
-}
-
-// glibc's name first, then musl's. The runtime is linked against it, so the loader finds it in memory and opens no file.
-const libcNames = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
-
-function openLibc() {
-  let failure: unknown;
-  for (const name of libcNames) {
-    try {
-      return dlopen(name, signatures).symbols;
-    } catch (error) {
-      failure ??= error;
-    }
-  }
-  throw new Error(`cannot load libc (${libcNames.join(', ')})`, { cause: failure });
+  if (answer !== -97) throw new Error(`Bun.FFI self-test: socket(-1, 0, 0) gave ${answer}`);
 }
 
 /** Lets the runtime compile what runs often, which the executable puts off: for the rare call that has thousands of files to read. */

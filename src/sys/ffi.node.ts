@@ -1,5 +1,6 @@
 import type * as NodeFfi from 'node:ffi';
 import { aiocb, aioLibraryNames } from './aiocb.ts';
+import { errno } from './errno.ts';
 import type { Libc } from './libc.ts';
 
 // NB: the keys are `arguments` and `return`. node:ffi ignores any other key, and the call then returns undefined.
@@ -65,7 +66,7 @@ export function loadLibc(): Libc {
       }
       return () => {
         const list = new BigUint64Array([ffi.getRawPointer(block)]);
-        while (aio.aio_error(block) === EINPROGRESS) aio.aio_suspend(list, 1, null);
+        while (aio.aio_error(block) === errno.EINPROGRESS) aio.aio_suspend(list, 1, null);
         const failure = Number(aio.aio_error(block));
         const sent = Number(aio.aio_return(block));
         // The closure keeps what the thread reads alive until here.
@@ -81,8 +82,6 @@ export function loadLibc(): Libc {
   selfTest(libc);
   return libc;
 }
-
-const EINPROGRESS = 115;
 
 const aioSignatures = {
   aio_write: { arguments: ['buffer'], return: 'i32' },

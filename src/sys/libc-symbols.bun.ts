@@ -1,4 +1,4 @@
-import { dlopen, read } from 'bun:ffi';
+const { FFI } = Bun;
 
 let symbols: ReturnType<typeof openLibc> | undefined;
 let errnoAt = 0;
@@ -17,7 +17,7 @@ export function libcSymbols(): ReturnType<typeof openLibc> {
 }
 
 /** errno(3) of the call that has just failed. */
-export const lastErrno = (): number => read.i32(errnoAt, 0);
+export const lastErrno = (): number => FFI.read.i32(errnoAt, 0);
 
 // glibc's name first, then musl's. The runtime is linked against it, so the loader finds it in memory and opens no file.
 const libcNames = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
@@ -55,11 +55,9 @@ function openLibc() {
   } as const;
   let failure: unknown;
   for (const name of libcNames) {
-    try {
-      return dlopen(name, signatures).symbols;
-    } catch (error) {
-      failure ??= error;
-    }
+    const opened = FFI.dlopen(name, signatures);
+    if (!(opened instanceof Error)) return opened.symbols;
+    failure ??= opened;
   }
   throw new Error(`cannot load libc (${libcNames.join(', ')})`, { cause: failure });
 }

@@ -1,6 +1,6 @@
 /**
  * The calls into libc that Node and Bun have no equivalent of, synchronous and on the calling (main) thread.
- * Files are read and written with node:fs, whose *Sync functions also run on the main thread.
+ * Files are read and written with `#fs` (fs.node.ts, fs.bun.ts), on the same thread.
  *
  * A failing call returns `-errno` (a negative number), like a raw system call; errno names are in errno.ts.
  */
