@@ -114,13 +114,15 @@ export function lstatIfThere(path: string): Stat | undefined {
   return statOf(words);
 }
 
+// arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h
+const SYS_statx = process.arch === 'arm64' ? 291 : 332;
 const AT_FDCWD = -100; // linux/fcntl.h
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_TYPE_MODE_MTIME_INO = 0x1 | 0x2 | 0x40 | 0x100; // linux/stat.h
 
 const statx = (dirfd: number, path: string, flags: number, into: Uint32Array) =>
-  call('statx', dirfd, pathBytes(path), flags, STATX_TYPE_MODE_MTIME_INO, into);
+  call('syscall', SYS_statx, dirfd, pathBytes(path), flags, STATX_TYPE_MODE_MTIME_INO, into);
 
 /** struct statx, linux/stat.h, as words of 4 bytes. */
 function statOf(words: Uint32Array): Stat {
@@ -204,7 +206,7 @@ export const renameSync = (from: string, to: string): void => nodeFs().renameSyn
 
 type Symbols = ReturnType<typeof libcSymbols>;
 
-/** Calls libc, again and again while a signal interrupts it, as Node does (libuv, uv__fs_work). Gives -errno when it fails. */
+/** Calls libc, again and again while a signal interrupts it, as libuv does (uv__fs_work), and reads too. Gives -errno when it fails. */
 function call(
   name: Exclude<keyof Symbols, 'strerror'>,
   ...args: [number | Uint8Array | Uint32Array, ...(number | Uint8Array | Uint32Array)[]]

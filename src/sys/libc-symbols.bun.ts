@@ -43,8 +43,8 @@ function openLibc() {
     pread: { args: ['i32', 'ptr', 'usize', 'i64_fast'], returns: 'i64_fast' },
     write: { args: ['i32', 'ptr', 'usize'], returns: 'i64_fast' },
     pwrite: { args: ['i32', 'ptr', 'usize', 'i64_fast'], returns: 'i64_fast' },
-    // One struct for all processors, which stat(2) does not have.
-    statx: { args: ['i32', 'ptr', 'i32', 'u32', 'ptr'], returns: 'i32' },
+    // For statx(2), which has one struct for all processors: Bun runs with glibc 2.17, but statx() came with 2.28.
+    syscall: { args: ['i32', 'i32', 'ptr', 'i32', 'u32', 'ptr'], returns: 'i64_fast' },
     statfs: { args: ['ptr', 'ptr'], returns: 'i32' },
     link: { args: ['ptr', 'ptr'], returns: 'i32' },
     symlink: { args: ['ptr', 'ptr'], returns: 'i32' },
