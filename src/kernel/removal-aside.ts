@@ -23,7 +23,7 @@ export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boo
   const op: Op = { op: 'link.del', in: 'host', dev };
   const started = performance.now();
   const socket = NetlinkSocket.open(libc, protocol.ROUTE);
-  const request = encodeMessages([deleteLink(dev)], 1, () => NLM_F.REQUEST | NLM_F.ACK);
+  const request = encodeMessages([deleteLink(dev)], 1, [NLM_F.REQUEST | NLM_F.ACK]);
   const end = libc.sendAside(socket.fd, request);
   return () => {
     try {

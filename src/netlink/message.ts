@@ -50,17 +50,20 @@ export interface Outcome {
   replies: Reply[];
 }
 
-/** The bytes of several requests for one send(2), numbered from `seq`. */
-export function encodeMessages(messages: readonly Message[], seq: number, flagsOf: (index: number) => number): Buffer {
+/** The bytes of several requests for one send(2), numbered from `seq`, each with its flags (NLM_F_*). */
+export function encodeMessages(
+  messages: readonly Pick<Message, 'type' | 'body'>[],
+  seq: number,
+  flags: readonly number[],
+): Uint8Array {
   let size = 0;
   for (const { body } of messages) size += HEADER_LENGTH + align(body.length);
-  const bytes = Buffer.alloc(size);
+  const bytes = new Uint8Array(size);
   let at = 0;
   for (let i = 0; i < messages.length; i++) {
     const { type, body } = messages[i] as Message;
-    const flags = flagsOf(i);
     putU32(bytes, at, HEADER_LENGTH + body.length);
-    putU32(bytes, at + 4, type | (flags << 16));
+    putU32(bytes, at + 4, type | ((flags[i] as number) << 16));
     putU32(bytes, at + 8, seq + i);
     bytes.set(body, at + HEADER_LENGTH);
     at += HEADER_LENGTH + align(body.length);

@@ -46,7 +46,10 @@ export class NetlinkSocket implements Disposable {
   readonly fd: number;
   readonly #libc: Libc;
   #seq = 0;
+  /** Room for the next datagrams. */
   #into: Buffer | undefined;
+  /** Bytes that a datagram may have. Of dumps, 32 KiB, whatever the buffer — net/netlink/af_netlink.c, netlink_dump() */
+  #longest = 32768;
   #closed = false;
 
   private constructor(libc: Libc, fd: number) {
@@ -105,21 +108,18 @@ export class NetlinkSocket implements Disposable {
     while (messages[lastLoud]?.quiet) lastLoud--;
     const outcomes: Outcome[] = [];
     const awaited: boolean[] = [];
+    const flags: number[] = [];
     let missing = 0;
     for (let i = 0; i < messages.length; i++) {
+      const message = messages[i] as Message;
       outcomes.push({ errno: 0, replies: [] });
-      const isAwaited = i === lastLoud || messages[i]?.get === true;
+      const isAnswered = message.get === true;
+      const isAwaited = isAnswered || i === lastLoud;
       awaited.push(isAwaited);
       if (isAwaited) missing++;
+      flags.push(NLM_F.REQUEST | message.flags | (isAwaited && !isAnswered ? NLM_F.ACK : 0));
     }
-
-    this.#send(
-      encodeMessages(messages, first, (i) => {
-        const { flags, get } = messages[i] as Message;
-        return NLM_F.REQUEST | flags | (i === lastLoud && !get ? NLM_F.ACK : 0);
-      }),
-      patience,
-    );
+    this.#send(encodeMessages(messages, first, flags), patience);
 
     const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
     let batchFailed = false;
@@ -196,10 +196,7 @@ export class NetlinkSocket implements Disposable {
   /** The replies, or undefined when the dump has to be begun again. */
   #dumpOnce({ type, flags, body }: Message, patience: Patience): Reply[] | undefined {
     const seq = this.#number(1);
-    this.#send(
-      encodeMessages([{ type, flags, body }], seq, () => NLM_F.REQUEST | NLM_F.DUMP | flags),
-      patience,
-    );
+    this.#send(encodeMessages([{ type, body }], seq, [NLM_F.REQUEST | NLM_F.DUMP | flags]), patience);
     const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
     const replies: Reply[] = [];
     let interrupted = false;
@@ -246,19 +243,19 @@ export class NetlinkSocket implements Disposable {
    * 'lost': the kernel had no room for all it had to say (ENOBUFS). 'truncated': the datagram was longer than our buffer, which has grown since.
    */
   #receive(deadline: number | undefined): Reply[] | 'timeout' | 'lost' | 'truncated' {
-    // Dumps come in datagrams of at most 32 KiB, whatever the buffer — net/netlink/af_netlink.c, netlink_dump()
-    this.#into ??= Buffer.allocUnsafeSlow(32768);
     while (true) {
-      const length = this.#libc.recv(this.fd, this.#into, MSG_DONTWAIT_TRUNC);
-      if (length > this.#into.length) {
-        this.#into = Buffer.allocUnsafeSlow(length * 2);
+      // Views into a datagram stay alive: the next one goes behind it.
+      if (!this.#into || this.#into.length < this.#longest) this.#into = Buffer.allocUnsafeSlow(2 * this.#longest);
+      const into = this.#into;
+      const length = this.#libc.recv(this.fd, into, MSG_DONTWAIT_TRUNC);
+      if (length > into.length) {
+        this.#longest = length * 2;
+        this.#into = undefined;
         return 'truncated';
       }
-      // A copy, because the buffer is used again while views into this datagram are alive.
       if (length >= 0) {
-        const datagram = Buffer.allocUnsafeSlow(length);
-        this.#into.copy(datagram, 0, 0, length);
-        return decodeMessages(datagram);
+        this.#into = into.subarray(length);
+        return decodeMessages(into.subarray(0, length));
       }
       if (length === -errno.EINTR) continue;
       if (length === -errno.ENOBUFS) return 'lost';

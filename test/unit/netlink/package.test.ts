@@ -157,7 +157,13 @@ t.test('requests have the bytes of the package', async (t) => {
 
 t.test('datagrams have the bytes of the package, and are taken apart as it does', async (t) => {
   const messages = [newAddress(4, prefix('10.1.0.5/24'), false), getLink('veth1'), deleteLink('eth0')];
-  const datagram = encodeMessages(messages, 7, (i) => 0x401 + i);
+  const datagram = Buffer.from(
+    encodeMessages(
+      messages,
+      7,
+      messages.map((_, i) => 0x401 + i),
+    ),
+  );
   const parts = messages.flatMap(({ type, body }, i) => [
     ...formatMessage({ type, flags: 0x401 + i, seq: 7 + i, port: 0, data: body }),
     Buffer.alloc(-body.length & 3),

@@ -171,7 +171,7 @@ t.test('a dump that was interrupted, or had no room, is begun again', async (t) 
     ['NLM_F_DUMP_INTR on a message', (seq: number) => [message(seq, 16, 2 | 0x10, Buffer.alloc(4)), done(seq)]],
     ['NLM_F_DUMP_INTR on NLMSG_DONE', (seq: number) => [message(seq, 16, 2, Buffer.alloc(4)), done(seq, 0, 2 | 0x10)]],
     ['ENOBUFS', (seq: number) => [-errno.ENOBUFS, done(seq)]],
-    ['a datagram longer than the buffer', (seq: number) => [message(seq, 16, 2, Buffer.alloc(40_000)), done(seq)]],
+    ['a datagram longer than the buffer', (seq: number) => [message(seq, 16, 2, Buffer.alloc(80_000)), done(seq)]],
   ] as const) {
     let attempts = 0;
     const { socket } = opened(([request]) => {
@@ -217,6 +217,19 @@ t.test('a dump that is refused throws what the kernel said, whichever way it say
   }
 });
 
+t.test('the replies of a dump stay as they are while later datagrams arrive', async (t) => {
+  const { socket } = opened(([request]) => {
+    const { seq } = request as Seen;
+    const datagrams = Array.from({ length: 9 }, (_, i) => message(seq, 16, 2, Buffer.alloc(20_000, i + 1)));
+    return [...datagrams, done(seq)];
+  });
+  const replies = socket.dump({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience);
+  t.strictSame(
+    replies.map(({ body }) => [body.length, ...new Set(body)]),
+    Array.from({ length: 9 }, (_, i) => [20_000, i + 1]),
+  );
+});
+
 t.test('get gives the answer, or throws the refusal', async (t) => {
   const { socket } = opened(([request]) => [message((request as Seen).seq, 16, 0, Buffer.from('01020304', 'hex'))]);
   t.equal(socket.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).body.toString('hex'), '01020304');
@@ -231,9 +244,9 @@ t.test('an answer to a get that did not fit is asked for again with more room', 
   let attempts = 0;
   const { socket } = opened(([request]) => {
     attempts++;
-    return [message((request as Seen).seq, 16, 0, Buffer.alloc(50_000, 9))];
+    return [message((request as Seen).seq, 16, 0, Buffer.alloc(90_000, 9))];
   });
-  t.equal(socket.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).body.length, 50_000);
+  t.equal(socket.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).body.length, 90_000);
   t.equal(attempts, 2);
 });
 
