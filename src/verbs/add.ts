@@ -4,6 +4,7 @@ import { asCniError, CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Dns, Result, ResultInterface } from '../cni/result.ts';
 import { newestVersion } from '../cni/version.ts';
+import type { Ipam } from '../ipam/ipam.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open.ts';
@@ -15,7 +16,7 @@ import type { Op } from '../plan/op.ts';
 import { ownUndo } from '../plan/own-undo.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
-import { chooseMasquerade } from './masquerade.ts';
+import { chooseMasquerade, type Masquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
 import { observeHost, refuseAddressConflicts, refuseExistingInterface } from './observe.ts';
 import { Rollback, withUndoErrors } from './rollback.ts';
@@ -25,61 +26,95 @@ import { Rollback, withUndoErrors } from './rollback.ts';
  * taken, which makes the attachment findable; then the kernel is changed. Any failure undoes all of it.
  */
 export async function add(context: Context): Promise<Result> {
-  const { request, log } = context;
-  const attachment: Attachment = {
-    network: context.conf.name,
-    containerID: request.containerID,
-    ifname: request.ifname,
-  };
+  const { conf, request } = context;
+  const attachment: Attachment = { network: conf.name, containerID: request.containerID, ifname: request.ifname };
   const kernel = openKernel(context);
   kernel.openContainer(request.netns, request.allowOwnNetns);
-  const masquerade = await chooseMasquerade(context.conf, kernel, attachment);
-  const conf = masquerade.conf;
+  const masquerade = await chooseMasquerade(conf, kernel, attachment);
   const ipam = await openIpam(context, kernel, attachment);
-
   kernel.shareBridges();
+
+  const rollback = new Rollback();
+  context.onAbort(() => rollback.run());
+  return attach({ context, attachment, kernel, ipam, rollback, lease: undefined }, masquerade);
+}
+
+/** An ADD under way. */
+interface Job {
+  context: Context;
+  attachment: Attachment;
+  kernel: Kernel;
+  ipam: Ipam | undefined;
+  rollback: Rollback;
+  lease: Lease | undefined; // once it is taken
+}
+
+/** Carries out the ADD; once more with iptables, and the same lease, when nf_tables turns out to be unable to masquerade. */
+async function attach(job: Job, masquerade: Masquerade): Promise<Result> {
+  const { context, attachment, kernel, rollback } = job;
+  const { log } = context;
+  try {
+    return connect(job, masquerade);
+  } catch (error) {
+    const undoErrors = rollback.run(leaseSteps);
+    if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
+      log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
+      return attach(job, await chooseMasquerade({ ...context.conf, ipMasqBackend: 'iptables' }, kernel, attachment));
+    }
+    undoErrors.push(...rollback.run());
+    for (const undoError of undoErrors) log.error('could not undo', { error: undoError.message });
+    throw withUndoErrors(error, undoErrors);
+  }
+}
+
+function connect(job: Job, masquerade: Masquerade): Result {
+  const { context, attachment, kernel, rollback } = job;
+  const { conf } = masquerade;
   const salt = nodeSalt(context, kernel);
   refuseExistingInterface(kernel, attachment);
   const snapshot = observeHost(kernel, conf, attachment, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
 
-  const rollback = new Rollback();
-  context.onAbort(() => rollback.run());
-  try {
-    const noLease: Lease = { ips: [], routes: [], dns: {} };
-    if (ipam) rollback.push(() => ipam.undoAdd());
-    const lease = ipam?.add() ?? noLease;
-    if (ipam && lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
-    const ips = withGateways(conf, lease.ips);
-    const wanted: Wanted = { ips, routes: resultRoutes(conf, lease, ips) };
-    refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
+  job.lease ??= takeLease(job);
+  const ips = withGateways(conf, job.lease.ips);
+  const wanted: Wanted = { ips, routes: resultRoutes(conf, job.lease, ips) };
+  refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
-    const undo: Op[] = [];
-    rollback.push(() => {
-      const errors = kernel.undo(ownUndo(undo, hostVethName(attachment)));
-      if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
-      return errors;
-    });
-    kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
-    rollback.push(() => masquerade.undo());
-    masquerade.add(ips);
+  const undo: Op[] = [];
+  rollback.push(() => {
+    if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
+    return [];
+  });
+  rollback.push(() => kernel.undo(ownUndo(undo, hostVethName(attachment))));
+  kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
+  rollback.push(() => masquerade.undo());
+  masquerade.add(ips);
 
-    const interfaces = interfacesOf(kernel, conf, attachment, request.netns, snapshot);
-    return mergePrevious(conf, {
-      interfaces,
-      ips: ips.map((ip) => ({ ...ip, interface: containerIndex })),
-      routes: wanted.routes,
-      dns: hasDns(conf.dns) ? conf.dns : lease.dns,
-    });
-  } catch (error) {
-    const undoErrors = rollback.run();
-    for (const undoError of undoErrors) log.error('could not undo', { error: undoError.message });
-    if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
-      log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
-      return add({ ...context, conf: { ...context.conf, ipMasqBackend: 'iptables' } });
-    }
-    throw withUndoErrors(error, undoErrors);
-  }
+  const interfaces = interfacesOf(kernel, conf, attachment, context.request.netns, snapshot);
+  return mergePrevious(conf, {
+    interfaces,
+    ips: ips.map((ip) => ({ ...ip, interface: containerIndex })),
+    routes: wanted.routes,
+    dns: hasDns(conf.dns) ? conf.dns : job.lease.dns,
+  });
+}
+
+/** How many steps of the rollback `takeLease` makes. They are the first. */
+const leaseSteps = 1;
+
+/** Takes the addresses. As in DEL they are given back last, and only when nothing is left that may still have them. */
+function takeLease({ ipam, rollback }: Job): Lease {
+  let lease: Lease = { ips: [], routes: [], dns: {} };
+  rollback.push((left) => (left.length > 0 && lease.ips.length > 0 ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
+  if (!ipam) return lease;
+  lease = ipam.add();
+  if (lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
+  return lease;
+}
+
+function leaseKept({ ips }: Lease): Error {
+  const addresses = ips.map(({ address }) => address.slice(0, address.indexOf('/')));
+  return new Error(`the lease of ${addresses.join(' and ')} (kept, because what is left may still have the address)`);
 }
 
 // The reference's order: bridge, host end, container end.

@@ -1,25 +1,30 @@
 import { asCniError, CniError } from '../cni/error.ts';
 
+/** Undoes one thing; returns, or throws, what could not be undone. `left`: what could not be undone of all that was done after it. */
+export type UndoStep = (left: readonly Error[]) => readonly Error[];
+
 /** How to undo what was done so far: steps are added as things are done, and run last first. */
 export class Rollback {
-  readonly #steps: (() => Error[])[] = [];
+  readonly #steps: UndoStep[] = [];
+  readonly #left: Error[] = [];
 
-  /** `step` must not throw for what is gone already; what it returns or throws is reported. */
-  push(step: () => Error[]): void {
+  /** `step` must not throw for what is gone already. */
+  push(step: UndoStep): void {
     this.#steps.push(step);
   }
 
-  /** Runs every step, whatever the others do. Returns what could not be undone. */
-  run(): Error[] {
-    const errors: Error[] = [];
-    for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
+  /** Runs every step but the first `keep`, whatever the others do. Returns what they could not undo. */
+  run(keep = 0): Error[] {
+    const before = this.#left.length;
+    while (this.#steps.length > keep) {
+      const step = this.#steps.pop() as UndoStep;
       try {
-        errors.push(...step());
+        this.#left.push(...step(this.#left));
       } catch (error) {
-        errors.push(asCniError(error));
+        this.#left.push(asCniError(error));
       }
     }
-    return errors;
+    return this.#left.slice(before);
   }
 }
 

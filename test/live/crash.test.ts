@@ -14,6 +14,18 @@ const conf = {
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: '2001:db8:1::/64' }]] },
 };
 
+/** The words before an executable with which strace meddles with its system calls. */
+const meddling = (calls: string, how: string) => [
+  'strace',
+  '-qq',
+  '-e',
+  `trace=${calls}`,
+  '-e',
+  `inject=${calls}:${how}`,
+  '-o',
+  '/dev/null',
+];
+
 /** System calls that change the host: the points between which an ADD may be killed. */
 const changing =
   'sendto,link,linkat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,utimensat,setns';
@@ -24,19 +36,17 @@ function killedAt(host: Host, plugin: string, pod: ReturnType<Host['container']>
     command: 'ADD',
     container: pod,
     conf,
-    wrapper: [
-      'strace',
-      '-qq',
-      '-e',
-      `trace=${changing}`,
-      '-e',
-      `inject=${changing}:signal=KILL:when=${n}`,
-      '-o',
-      '/dev/null',
-    ],
+    wrapper: meddling(changing, `signal=KILL:when=${n}`),
     plugin,
   });
   return outcome.status !== 0;
+}
+
+/** The addresses of eth0 that have a lease's name: without prefix length, and not link-local. */
+function addressesOf(pod: ReturnType<Host['container']>): string[] {
+  const links = pod.ip('address', 'show') as { ifname: string; addr_info: { local: string; scope: string }[] }[];
+  const eth0 = links.find(({ ifname }) => ifname === 'eth0');
+  return (eth0?.addr_info ?? []).filter(({ scope }) => scope === 'global').map(({ local }) => local);
 }
 
 for (const build of builds) {
@@ -91,6 +101,29 @@ for (const build of builds) {
           else if (json) t.match(json, { msg: /SIGTERM/ });
           t.strictSame(host.leftovers(), [], `SIGTERM after ${delayMs} ms`);
         }
+      });
+
+      t.test('a pod that ADD could not take down again keeps its lease until DEL', async (t) => {
+        let kept = 0;
+        let at = 1;
+        for (; at < 100; at++) {
+          const pod = host.container();
+          const wrapper = meddling('sendto', `error=EPERM:when=${at}+`);
+          const { status, json, stdout } = host.cni({ command: 'ADD', container: pod, conf, wrapper });
+          const leases = Object.keys(host.leases('crashed'));
+          const unleased = addressesOf(pod).filter((address) => !leases.includes(address));
+          if (unleased.length > 0) t.fail(`mute from request ${at} on: no lease for ${unleased.join(', ')}: ${stdout}`);
+          if (status !== 0 && leases.length > 0) {
+            kept++;
+            const told = leases.every((address) => json?.details?.includes(address));
+            if (!told || !/kept, because.*DEL will try again/.test(json.details)) t.fail(`at request ${at}: ${stdout}`);
+          }
+          const deleted = host.cni({ command: 'DEL', container: pod, conf });
+          const left = host.leftovers();
+          if (deleted.status !== 0 || left.length > 0) t.fail(`at ${at}: ${left.join(', ')} ${deleted.stdout}`);
+          if (status === 0) break;
+        }
+        t.ok(kept > 0 && at < 100, `kept ${kept} times of ${at - 1}`);
       });
     },
   );

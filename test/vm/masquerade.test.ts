@@ -46,6 +46,7 @@ for (const build of builds) {
         const { status, json: prevResult, stdout } = host.cni({ command: 'ADD', container: pod, conf: network(), env });
         t.equal(status, 0, stdout);
         const [address] = prevResult.ips[0].address.split('/');
+        t.equal(address, '10.1.0.2', 'with the address that the first try took');
         t.match(nat(), new RegExp(`-A POSTROUTING -s ${address}/32 .*-j CNI-`));
         t.equal(host.cni({ command: 'DEL', container: pod, conf: network(), env, prevResult }).status, 0);
         t.notMatch(nat(), /CNI-/);
