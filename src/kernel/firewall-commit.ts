@@ -49,13 +49,26 @@ function look(socket: NetlinkSocket, writer: NftWriter, steps: readonly Step[], 
     questions.push(...own);
   }
   const { generation, outcomes } = ask(socket, writer, questions, waitingFor);
+  const dump = remembering(dumper(socket));
   let at = 0;
   for (const [i, step] of steps.entries()) {
     const count = counts[i] as number;
-    step.hear(outcomes.slice(at, at + count), dumper(socket));
+    step.hear(outcomes.slice(at, at + count), dump);
     at += count;
   }
   return generation;
+}
+
+/** Asks each question once: the steps of both families want the rules of the same chain. */
+function remembering(dump: Dump): Dump {
+  const known = new Map<string, Reply[]>();
+  return (question) => {
+    const message = question(new NftWriter());
+    const key = `${message.type} ${Buffer.from(message.body).toString('latin1')}`;
+    const replies = known.get(key) ?? dump(() => message);
+    known.set(key, replies);
+    return replies;
+  };
 }
 
 /** Dumps of what may not exist: a table or a set that is missing has nothing in it. */

@@ -1,10 +1,12 @@
 import type { Family } from '../ip/address.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { addressBytes, type Interval } from '../netlink/nft-address.ts';
+import { getRules, hasRuleOn } from '../netlink/nft-rule.ts';
 import { delElements, elementsIn, getElement, getElements, getSet, newElements } from '../netlink/nft-set.ts';
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
 import {
+  CHAIN,
   compareKeys,
   FAMILY,
   intervalElements,
@@ -47,7 +49,8 @@ export class MasqAdd implements Step {
   readonly #local: string;
   readonly #entries: Entry[] = [];
   readonly #prefixes: string[] = [];
-  #exists = false; // the network's sets and rule
+  #exists = false; // the network's set of pods
+  #hasRule = false;
   #present: Interval[] = []; // local prefixes that are there
 
   constructor(network: string, family: Family) {
@@ -80,6 +83,13 @@ export class MasqAdd implements Step {
       const [element] = elementsIn(elements[i]?.replies ?? []);
       entry.state = !element ? 'missing' : element.comment === entry.comment ? 'ours' : 'foreign';
     }
+    this.#hasRule =
+      this.#exists &&
+      hasRuleOn(
+        dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)),
+        this.#pods,
+        this.#local,
+      );
     this.#present = this.#exists
       ? intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.#local))))
       : [];
@@ -88,9 +98,9 @@ export class MasqAdd implements Step {
   write(tx: Transaction): void {
     const { writer } = tx;
     tx.keep(FAMILY);
-    let ids: { pods: number; local: number } | undefined;
-    if (!this.#exists) {
-      ids = pushNetwork(tx, this, this.#network, this.#family);
+    let ids: { pods?: number; local: number } | undefined;
+    if (!this.#hasRule) {
+      ids = pushNetwork(tx, this, this.#network, this.#family, this.#exists);
       tx.guard();
     }
     for (const { key, comment, state } of this.#entries) {
@@ -99,7 +109,7 @@ export class MasqAdd implements Step {
         tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.#pods, [{ key }]));
         tx.guard();
       }
-      const options = { exclusive: true, ...(ids ? { id: ids.pods } : {}) };
+      const options = { exclusive: true, ...(ids?.pods === undefined ? {} : { id: ids.pods }) };
       tx.push(this, 'element', newElements(writer, FAMILY, TABLE, this.#pods, [{ key, comment }], options));
     }
     this.#writePrefixes(tx, ids ? { id: ids.local } : {});

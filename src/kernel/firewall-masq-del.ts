@@ -67,9 +67,9 @@ export class MasqDel implements Step {
       for (const { handle } of rules) tx.push(this, 'rule', delRule(writer, FAMILY, TABLE, CHAIN, handle));
       tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#pods));
       tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#local));
-      // With the last network's rule goes the table.
-      if (tx.without(FAMILY, rules.length) === this.#rules.length)
-        tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      // With the last network's rule goes the table; not when rules are missing, which says nothing about other networks' sets.
+      const gone = tx.without(FAMILY, rules.length);
+      if (gone > 0 && gone === this.#rules.length) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }
     const keys = this.#entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));

@@ -27,6 +27,8 @@ export const FAMILY = NFPROTO.INET;
 
 /** NF_INET_POST_ROUTING (linux/netfilter.h), NF_IP_PRI_NAT_SRC (linux/netfilter_ipv4.h; the same number for IPv6). */
 const hook = { type: 'nat', number: 4, priority: 100 } as const;
+/** The chain in the words of nft. */
+export const CHAIN_TEXT = 'type nat hook postrouting priority 100; policy accept;';
 
 /** Where addresses are in the headers (RFC 791, RFC 8200), and what multicast looks like (RFC 5771, RFC 4291). */
 const header = {
@@ -42,24 +44,26 @@ const header = {
  *     ip saddr @pods4.<network> ip daddr != @local4.<network> ip daddr != 224.0.0.0/4 counter masquerade comment "network <network>"
  *
  * The set of pods must not exist (EEXIST): whoever makes it makes the rule, so there is exactly one, whoever else tries at the same time.
- * Gives the sets' numbers in the transaction.
+ * With `mend` it exists, and the rule is missing: somebody has removed it, and perhaps the chain or the set of local prefixes with it.
+ * Gives the numbers in the transaction of the sets that it makes.
  */
 export function pushNetwork(
   tx: Transaction,
   step: Step,
   network: string,
   family: Family,
-): { pods: number; local: number } {
+  mend: boolean,
+): { pods?: number; local: number } {
   const { writer } = tx;
   if (tx.first(`inet ${TABLE}`)) {
     tx.push(step, 'table', newTable(writer, FAMILY, TABLE, TABLE_COMMENT));
     tx.push(step, 'chain', newChain(writer, FAMILY, TABLE, CHAIN, hook));
   }
   const { key } = header[family];
-  const ids = { pods: tx.nextSetId(), local: tx.nextSetId() };
+  const ids = { ...(mend ? {} : { pods: tx.nextSetId() }), local: tx.nextSetId() };
   const pods = { name: setName('pods', family, network), key, counter: true } as const;
   const local = { name: setName('local', family, network), key, interval: true } as const;
-  tx.push(step, 'pods', newSet(writer, FAMILY, TABLE, pods, ids.pods, true));
+  if (ids.pods !== undefined) tx.push(step, 'pods', newSet(writer, FAMILY, TABLE, pods, ids.pods, true));
   tx.push(step, 'local', newSet(writer, FAMILY, TABLE, local, ids.local, false));
   const rule = () => writeRule(writer, family, pods.name, ids.pods, local.name, ids.local);
   tx.push(step, 'rule', newRule(writer, FAMILY, TABLE, CHAIN, ruleComment(network), rule));
@@ -70,7 +74,7 @@ function writeRule(
   writer: NftWriter,
   family: Family,
   pods: string,
-  podsId: number,
+  podsId: number | undefined,
   local: string,
   localId: number,
 ): void {
@@ -91,6 +95,13 @@ function writeRule(
   }
   counter(writer);
   masquerade(writer);
+}
+
+/** The rule in the words of nft. */
+export function masqueradeRule(network: string, family: Family): string {
+  const [ip, multicast] = family === 4 ? ['ip', '224.0.0.0/4'] : ['ip6', 'ff00::/8'];
+  const [pods, local] = [setName('pods', family, network), setName('local', family, network)];
+  return `${ip} saddr @${pods} ${ip} daddr != @${local} ${ip} daddr != ${multicast} counter masquerade`;
 }
 
 /** The order of addresses of one family. */

@@ -1,8 +1,9 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { CniError } from '../cni/error.ts';
+import type { Family } from '../ip/address.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import type { Op } from '../plan/op.ts';
-import type { MasqState } from './state.ts';
+import type { MasqState, MissingRule } from './state.ts';
 
 /** The operations that the firewall carries out. */
 export type FirewallOp = Extract<Op, { op: 'masq.add' | 'masq.del' | 'spoofcheck.add' | 'spoofcheck.del' }>;
@@ -19,10 +20,14 @@ export interface Firewall {
   apply(ops: readonly FirewallOp[]): boolean[];
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
+  /** Kernel.masqueradeGaps. */
+  masqueradeGaps(network: string, families: readonly Family[]): MissingRule[];
   /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
   spoofChecked(dev: string): { mac: string; comment: string } | undefined;
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
+  /** Kernel.spoofCheckGaps. */
+  spoofCheckGaps(): MissingRule[];
   /** Kernel.nftablesUsable. */
   usable(): boolean;
   /** Kernel.nftablesMissing. */

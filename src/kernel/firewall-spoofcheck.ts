@@ -1,7 +1,7 @@
 import type { Message, Outcome } from '../netlink/message.ts';
 import { newChain } from '../netlink/nft-chain.ts';
 import { BASE, counter, drop, lookup, META, meta, payload, REG } from '../netlink/nft-expression.ts';
-import { newRule } from '../netlink/nft-rule.ts';
+import { getRules, hasRuleOn, newRule } from '../netlink/nft-rule.ts';
 import {
   delElements,
   type Element,
@@ -21,9 +21,12 @@ import { TABLE, TABLE_COMMENT } from './firewall-names.ts';
 import type { Answer, Dump, Step, Transaction } from './firewall-transaction.ts';
 
 export const FAMILY = NFPROTO.BRIDGE;
-const CHAIN = 'prerouting';
+export const CHAIN = 'prerouting';
 /** NF_BR_PRE_ROUTING and NF_BR_PRI_NAT_DST_BRIDGED, linux/netfilter_bridge.h: where a frame enters a bridge, before anything else. */
 const hook = { type: 'filter', number: 0, priority: -300 } as const;
+/** The chain and its rule in the words of nft. */
+export const CHAIN_TEXT = 'type filter hook prerouting priority -300; policy accept;';
+export const RULE_TEXT = 'iifname @checked iifname . ether saddr != @allowed counter drop';
 
 /** Interfaces whose frames are checked. */
 const CHECKED = 'checked';
@@ -63,6 +66,14 @@ export function readChecked(dump: Dump): Checked[] {
   return elementsIn(replies).map(({ key, comment = '' }) => ({ dev: devOf(key), mac: macOf(key), comment }));
 }
 
+/** Whether there is a rule that acts on the sets. */
+export const hasSpoofCheckRule = (dump: Dump): boolean =>
+  hasRuleOn(
+    dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)),
+    CHECKED,
+    ALLOWED,
+  );
+
 /**
  * Pushes the table that checks, once for all interfaces:
  *
@@ -70,14 +81,15 @@ export function readChecked(dump: Dump): Checked[] {
  *     set allowed { type ifname . ether_addr; }
  *     iifname @checked iifname . ether saddr != @allowed counter drop
  *
- * `checked` must not exist (EEXIST): whoever makes it makes the rule.
+ * `checked` must not exist (EEXIST): whoever makes it makes the rule. With `mend` it exists, and the rule is missing: see pushNetwork.
  */
-function pushTable(tx: Transaction, step: Step): void {
+function pushTable(tx: Transaction, step: Step, mend: boolean): void {
   const { writer } = tx;
   tx.push(step, 'table', newTable(writer, FAMILY, TABLE, TABLE_COMMENT));
   tx.push(step, 'chain', newChain(writer, FAMILY, TABLE, CHAIN, hook));
-  const ids = { checked: tx.nextSetId(), allowed: tx.nextSetId() };
-  tx.push(step, 'sets', newSet(writer, FAMILY, TABLE, { name: CHECKED, key: KEY.IFNAME }, ids.checked, true));
+  const ids = { checked: mend ? undefined : tx.nextSetId(), allowed: tx.nextSetId() };
+  if (ids.checked !== undefined)
+    tx.push(step, 'sets', newSet(writer, FAMILY, TABLE, { name: CHECKED, key: KEY.IFNAME }, ids.checked, true));
   tx.push(
     step,
     'set',
@@ -106,6 +118,7 @@ interface AddEntry extends Checked {
 export class SpoofCheckAdd implements Step {
   readonly #entries: AddEntry[] = [];
   #exists = false;
+  #hasRule = false;
 
   add(checked: Checked, op: number): void {
     this.#entries.push({ ...checked, op, isOurs: false, isChecked: false, stale: [] });
@@ -124,6 +137,7 @@ export class SpoofCheckAdd implements Step {
 
   hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
     this.#exists = set?.errno === 0;
+    this.#hasRule = this.#exists && hasSpoofCheckRule(dump);
     for (const [i, entry] of this.#entries.entries()) {
       entry.isChecked = elements[i]?.errno === 0;
       entry.stale = [];
@@ -141,8 +155,8 @@ export class SpoofCheckAdd implements Step {
   write(tx: Transaction): void {
     const { writer } = tx;
     tx.keep(FAMILY);
-    if (!this.#exists) {
-      pushTable(tx, this);
+    if (!this.#hasRule) {
+      pushTable(tx, this, this.#exists);
       tx.guard();
     }
     for (const { dev, mac, comment, isOurs, isChecked, stale } of this.#entries) {

@@ -10,6 +10,7 @@ import { show } from '../plan/op.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import { commit, dumper } from './firewall-commit.ts';
 import { nftablesMissing, nftablesUsable } from './firewall-error.ts';
+import { masqueradeGaps, spoofCheckGaps } from './firewall-gaps.ts';
 import { MasqAdd } from './firewall-masq-add.ts';
 import { MasqDel } from './firewall-masq-del.ts';
 import { FAMILY } from './firewall-masquerade.ts';
@@ -18,7 +19,7 @@ import type { Firewall, FirewallOp, MakeFirewall } from './firewall-port.ts';
 import { type Checked, readChecked, SpoofCheckAdd, SpoofCheckDel } from './firewall-spoofcheck.ts';
 import type { Step } from './firewall-transaction.ts';
 import { removeGoLeftovers } from './go-leftovers.ts';
-import type { MasqState } from './state.ts';
+import type { MasqState, MissingRule } from './state.ts';
 
 /** Masquerade and MAC spoof checks in nf_tables. */
 export const makeFirewall: MakeFirewall = (open) => new NftFirewall(open);
@@ -50,6 +51,10 @@ class NftFirewall implements Firewall {
     return elementsIn(outcome.replies).map(({ comment = '' }) => ({ network, address, comment }));
   }
 
+  masqueradeGaps(network: string, families: readonly Family[]): MissingRule[] {
+    return masqueradeGaps(this.#open(), network, families);
+  }
+
   spoofChecked(dev: string): { mac: string; comment: string } | undefined {
     const found = this.spoofCheckedAll().find((checked) => checked.dev === dev);
     return found && { mac: found.mac, comment: found.comment };
@@ -57,6 +62,10 @@ class NftFirewall implements Firewall {
 
   spoofCheckedAll(): Checked[] {
     return readChecked(dumper(this.#open()));
+  }
+
+  spoofCheckGaps(): MissingRule[] {
+    return spoofCheckGaps(this.#open());
   }
 
   usable(): boolean {

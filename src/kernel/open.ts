@@ -84,8 +84,10 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
     portsInVlan: (vid) => readPortsInVlan(theHost(), vid),
     sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
     masqueraded: (network, address) => options.firewall().masqueraded(network, address),
+    masqueradeGaps: (network, families) => options.firewall().masqueradeGaps(network, families),
     spoofChecked: (dev) => options.firewall().spoofChecked(dev),
     spoofCheckedAll: () => options.firewall().spoofCheckedAll(),
+    spoofCheckGaps: () => options.firewall().spoofCheckGaps(),
     apply(ops: readonly Op[], undo: Op[]) {
       new Application(options, undo).run(ops);
     },

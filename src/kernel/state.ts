@@ -52,3 +52,9 @@ export interface MasqState {
   address: string;
   comment: string;
 }
+
+/** A rule of our own that somebody else has removed. */
+export interface MissingRule {
+  does: string; // 'masquerades IPv4'
+  nft: string; // the commands of nft that make it anew
+}

@@ -66,12 +66,12 @@ export function mask(writer: NftWriter, bytes: Uint8Array): void {
   end(writer, nest);
 }
 
-/** Goes on only when what begins at register 1 is in the set, or is not. `id` is the set's in this transaction. */
-export function lookup(writer: NftWriter, set: string, id: number, isIn: boolean): void {
+/** Goes on only when what begins at register 1 is in the set, or is not. `id` is that of a set which this transaction makes. */
+export function lookup(writer: NftWriter, set: string, id: number | undefined, isIn: boolean): void {
   const nest = begin(writer, 'lookup');
   writer.u32(2, REG.ONE); // NFTA_LOOKUP_SREG
   writer.text(1, set); // NFTA_LOOKUP_SET
-  writer.u32(4, id); // NFTA_LOOKUP_SET_ID
+  if (id !== undefined) writer.u32(4, id); // NFTA_LOOKUP_SET_ID
   if (!isIn) writer.u32(5, 1); // NFTA_LOOKUP_FLAGS: NFT_LOOKUP_F_INV
   end(writer, nest);
 }

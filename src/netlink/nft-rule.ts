@@ -1,4 +1,4 @@
-import { type Message, NLM_F } from './message.ts';
+import { type Message, NLM_F, type Reply } from './message.ts';
 import { commentData, commentOf } from './nft-comment.ts';
 import { attribute, attributes, NFGEN_LENGTH, textOf } from './nft-reader.ts';
 import { NFT_MSG, NFTA_DATA, NFTA_EXPR, NFTA_RULE, NFTA_VERDICT } from './nft-types.ts';
@@ -59,6 +59,21 @@ export function ruleOf(body: Buffer): Rule {
     }
   }
   return rule;
+}
+
+/**
+ * Whether one of the rules that a dump gave looks things up in all of these sets. The attribute that names a set (NFTA_LOOKUP_SET) is searched
+ * for as it is: every ADD asks, and to read a rule of ours means to read some sixty attributes.
+ */
+export function hasRuleOn(replies: readonly Reply[], ...sets: string[]): boolean {
+  const wanted = sets.map((set) => {
+    const attribute = Buffer.alloc(4 + Buffer.byteLength(set) + 1); // a string has its NUL
+    attribute.writeUInt16LE(attribute.length, 0);
+    attribute.writeUInt16LE(1, 2);
+    attribute.write(set, 4);
+    return attribute;
+  });
+  return replies.some(({ body }) => wanted.every((attribute) => body.includes(attribute)));
 }
 
 function readExpression(bytes: Buffer, rule: Rule): void {

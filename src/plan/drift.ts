@@ -2,7 +2,7 @@ import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
-import type { AddressState, LinkState, RouteState, VlanState } from '../kernel/state.ts';
+import type { AddressState, LinkState, MissingRule, RouteState, VlanState } from '../kernel/state.ts';
 import { gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
 import { showRoute } from './op.ts';
 import { usesVlans, wantedVlans } from './vlan.ts';
@@ -29,6 +29,7 @@ export interface Observed {
   forwarding: Record<Family, string | undefined>; // the sysctls' values
   masqueraded: string[]; // addresses
   spoofCheckedMac: string | undefined;
+  missingRules: MissingRule[]; // that act on the two
 }
 
 /**
@@ -164,6 +165,9 @@ function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed
     else if (mac && checked !== mac.toLowerCase()) {
       out.push(`frames from ${observed.host.name} are checked for the MAC address ${checked}, expected ${mac}`);
     }
+  }
+  for (const { does, nft } of observed.missingRules) {
+    out.push(`the rule that ${does} is missing (the next ADD in this network makes it, and so does: nft '${nft}')`);
   }
   return out;
 }

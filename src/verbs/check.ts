@@ -5,9 +5,10 @@ import type { NetConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open.ts';
-import type { LinkState } from '../kernel/state.ts';
+import type { LinkState, MissingRule } from '../kernel/state.ts';
 import { gatewayDevice } from '../plan/add.ts';
 import { drift, type Expected, type Observed } from '../plan/drift.ts';
+import { mustPrefix } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
 import { usesVlans } from '../plan/vlan.ts';
 import { openIpam } from './ipam.ts';
@@ -70,6 +71,8 @@ async function observe(
   const device = gatewayDevice(conf);
   const bridge = kernel.link('host', conf.bridge);
   const gateway = device === conf.bridge ? bridge : kernel.link('host', device);
+  const masquerading = await observeMasquerade(kernel, conf, attachment, expected);
+  const spoofCheckedMac = conf.macspoofchk && host ? kernel.spoofChecked(host.name)?.mac : undefined;
   return {
     bridge,
     host,
@@ -87,8 +90,9 @@ async function observe(
           6: kernel.sysctl('host', 'net/ipv6/conf/all/forwarding'),
         }
       : { 4: undefined, 6: undefined },
-    masqueraded: conf.ipMasq ? await masqueraded(kernel, conf, attachment, expected) : [],
-    spoofCheckedMac: conf.macspoofchk && host ? kernel.spoofChecked(host.name)?.mac : undefined,
+    masqueraded: masquerading.addresses,
+    spoofCheckedMac,
+    missingRules: [...masquerading.missingRules, ...(spoofCheckedMac ? kernel.spoofCheckGaps() : [])],
   };
 }
 
@@ -104,20 +108,26 @@ function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, conta
   return undefined;
 }
 
-async function masqueraded(
+/** What is masqueraded, and the rules that should do it and do not: of what is in no set, no rule can be missing. */
+async function observeMasquerade(
   kernel: Kernel,
   conf: NetConf,
   attachment: Attachment,
   { ips }: Expected,
-): Promise<string[]> {
-  const bare = ips.map(({ address }) => address.slice(0, address.indexOf('/')));
+): Promise<{ addresses: string[]; missingRules: MissingRule[] }> {
+  if (!conf.ipMasq) return { addresses: [], missingRules: [] };
+  const prefixes = ips.map(({ address }) => address);
   const viaNftables = conf.ipMasqBackend !== 'iptables';
   if (viaNftables && (conf.ipMasqBackend === 'nftables' || kernel.nftablesUsable())) {
-    return bare.filter((address) => kernel.masqueraded(conf.name, address).length > 0);
+    const inSet = prefixes.filter((prefix) => kernel.masqueraded(conf.name, bare(prefix)).length > 0);
+    const families = [...new Set(inSet.map((prefix) => mustPrefix(prefix).family))];
+    return {
+      addresses: inSet.map(bare),
+      missingRules: families.length > 0 ? kernel.masqueradeGaps(conf.name, families) : [],
+    };
   }
   const { iptablesMasqCheck } = await import('../kernel/iptables.ts');
-  return iptablesMasqCheck(
-    attachment,
-    ips.map(({ address }) => address),
-  );
+  return { addresses: iptablesMasqCheck(attachment, prefixes), missingRules: [] };
 }
+
+const bare = (prefix: string) => prefix.slice(0, prefix.indexOf('/'));

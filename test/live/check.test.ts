@@ -87,6 +87,64 @@ const damages: Damage[] = [
   },
 ];
 
+const deleteRule = (host: Host, family: string, chain: string, words: string) => {
+  const listing = host.run(['nft', '--handle', 'list', 'chain', family, 'tsbridge', chain]);
+  const line = listing.split('\n').find((one) => one.includes(words)) ?? '';
+  const handle = / handle (\d+)$/.exec(line)?.[1] ?? `of "${words}": there is no such rule`;
+  host.run(['nft', 'delete', 'rule', family, 'tsbridge', chain, 'handle', handle]);
+};
+
+/** What of the rules somebody may remove by hand, and how often CHECK says so. */
+const removals: { title: string; remove: (host: Host) => void; msg: RegExp; times: number }[] = [
+  {
+    title: 'the rule of one family',
+    remove: (host) => deleteRule(host, 'inet', 'postrouting', 'ip6 saddr'),
+    msg: /^the rule that masquerades IPv6 is missing \(.* nft 'add rule inet tsbridge postrouting ip6 saddr @pods6\.checked/,
+    times: 1,
+  },
+  {
+    title: 'all rules of the chain',
+    remove: (host) => host.run(['nft', 'flush', 'chain', 'inet', 'tsbridge', 'postrouting']),
+    msg: /^the rule that masquerades IPv4 is missing.*; the rule that masquerades IPv6 is missing/,
+    times: 2,
+  },
+  {
+    title: 'the chain',
+    remove: (host) =>
+      host.run(['nft', 'flush chain inet tsbridge postrouting; delete chain inet tsbridge postrouting']),
+    msg: /nft 'add chain inet tsbridge postrouting \{ type nat hook postrouting .*; add rule/,
+    times: 2,
+  },
+  {
+    title: 'the chain and the sets of local prefixes',
+    remove: (host) => {
+      host.run(['nft', 'flush chain inet tsbridge postrouting; delete chain inet tsbridge postrouting']);
+      for (const set of ['local4.checked', 'local6.checked'])
+        host.run(['nft', 'delete', 'set', 'inet', 'tsbridge', set]);
+    },
+    msg: /^the rule that masquerades IPv4 is missing.*; the rule that masquerades IPv6 is missing/,
+    times: 2,
+  },
+  {
+    title: 'the rule of the spoof check',
+    remove: (host) => deleteRule(host, 'bridge', 'prerouting', '@checked'),
+    msg: /^the rule that drops frames with spoofed MAC addresses is missing \(.* nft 'add rule bridge tsbridge prerouting iifname @checked/,
+    times: 1,
+  },
+  {
+    title: 'the chain of the spoof check',
+    remove: (host) =>
+      host.run(['nft', 'flush chain bridge tsbridge prerouting; delete chain bridge tsbridge prerouting']),
+    msg: /nft 'add chain bridge tsbridge prerouting \{ type filter hook prerouting .*; add rule/,
+    times: 1,
+  },
+];
+
+const sorted = (text: string) => text.split('\n').sort();
+
+/** The rule set without what counts and without handles. */
+const ruleset = (host: Host) => host.run(['nft', '--stateless', 'list', 'ruleset']);
+
 for (const build of builds) {
   t.test(`${build.name}: CHECK`, { skip: missing('nft') }, async (t) => {
     for (const { title, damage, msg } of damages) {
@@ -106,6 +164,54 @@ for (const build of builds) {
         t.strictSame(host.leftovers(), []);
       });
     }
+
+    for (const { title, remove, msg, times } of removals) {
+      t.test(
+        `tells that somebody has removed ${title}; the next ADD, and what the message says, mend it`,
+        async (t) => {
+          const host = await Host.create(t, { plugin: build.path });
+          const [pod, next] = [host.container(), host.container()];
+          const { json: prevResult } = host.cni({ command: 'ADD', container: pod, conf });
+          const check = () => host.cni({ command: 'CHECK', container: pod, conf, prevResult });
+          const before = ruleset(host);
+          remove(host);
+          const { json, stdout } = check();
+          t.match(json, { code: 101, msg }, stdout);
+          const commands = [...json.msg.matchAll(/nft '([^']*)'/g)].map(([, command]) => command);
+          t.equal(commands.length, times, stdout);
+
+          t.equal(host.cni({ command: 'ADD', container: next, conf }).status, 0);
+          t.equal(check().stdout, '', 'mended by the ADD of another pod');
+          t.equal(host.cni({ command: 'DEL', container: next, conf }).status, 0);
+          t.equal(check().stdout, '', 'and still after its DEL');
+          t.strictSame(sorted(ruleset(host)), sorted(before), 'the rule set is what it was');
+
+          if (title !== 'the chain and the sets of local prefixes') {
+            remove(host);
+            for (const command of commands) host.run(['nft', command]);
+            t.equal(check().stdout, '', 'mended by what the message says');
+          }
+          t.equal(host.cni({ command: 'DEL', container: pod, conf, prevResult }).status, 0);
+          t.strictSame(host.leftovers(), []);
+          t.equal(host.run(['nft', 'list', 'ruleset']), '', 'nothing is left');
+        },
+      );
+    }
+
+    t.test('DEL of the last pod goes on without the rules', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      const other = { ...conf, name: 'other', bridge: 'chk1', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } };
+      const stays = host.container();
+      t.equal(host.cni({ command: 'ADD', container: pod, conf }).status, 0);
+      const { json: prevResult } = host.cni({ command: 'ADD', container: stays, conf: other });
+      host.run(['nft', 'flush', 'chain', 'inet', 'tsbridge', 'postrouting']);
+      t.equal(host.cni({ command: 'DEL', container: pod, conf }).stdout, '');
+      const { json } = host.cni({ command: 'CHECK', container: stays, conf: other, prevResult });
+      t.match(json, { msg: /^the rule that masquerades IPv4 is missing/ }, 'another network’s sets are still there');
+      t.equal(host.cni({ command: 'DEL', container: stays, conf: other }).stdout, '');
+      t.strictSame(host.leftovers(), []);
+    });
 
     t.test('lets be what others change and what a chain adds', async (t) => {
       const host = await Host.create(t, { plugin: build.path });

@@ -172,6 +172,8 @@ t.test(
       masqueraded: unused,
       spoofChecked: unused,
       spoofCheckedAll: unused,
+      masqueradeGaps: unused,
+      spoofCheckGaps: unused,
       usable: unused,
       missing: unused,
       removeGoLeftovers: unused,

@@ -40,6 +40,8 @@ const uncheck = (dev: string): FirewallOp => ({ op: 'spoofcheck.del', dev });
 
 const masqueraded = (kernel: FakeNft) => kernel.elements('1 pods4.podnet');
 const look = 'GETGEN GETSET GETSETELEM';
+/** What else is looked at when the network exists: its rule, and its local prefixes. */
+const lookMore = ['dump GETRULE', 'dump GETSETELEM'];
 
 t.test('masq.add', async (t) => {
   t.test('the first pod makes table, chain, sets and rule, in one guarded transaction after one look', async (t) => {
@@ -56,7 +58,7 @@ t.test('masq.add', async (t) => {
     kernel.log.length = 0;
     kernel.before = () => kernel.meanwhile(() => {});
     t.strictSame(firewall.apply([add('10.1.0.6', 'b')]), [true]);
-    t.strictSame(kernel.log, [look, 'dump GETSETELEM', 'batch NEWSETELEM']);
+    t.strictSame(kernel.log, [look, ...lookMore, 'batch NEWSETELEM']);
     t.strictSame(masqueraded(kernel), ['10.1.0.5 a', '10.1.0.6 b']);
     t.equal(kernel.state.rules.length, 1);
   });
@@ -89,7 +91,7 @@ t.test('masq.add', async (t) => {
     firewall.apply([add('10.1.0.5', 'a')]);
     kernel.log.length = 0;
     t.strictSame(firewall.apply([add('10.1.0.5', 'a')]), [false]);
-    t.strictSame(kernel.log, [look, 'dump GETSETELEM']);
+    t.strictSame(kernel.log, [look, ...lookMore]);
   });
 
   t.test('an address that a pod left behind gets the comment of the new one', async (t) => {
@@ -97,7 +99,7 @@ t.test('masq.add', async (t) => {
     firewall.apply([add('10.1.0.5', 'old')]);
     kernel.log.length = 0;
     t.strictSame(firewall.apply([add('10.1.0.5', 'new')]), [true]);
-    t.strictSame(kernel.log, [look, 'dump GETSETELEM', 'batch@2 DELSETELEM NEWSETELEM']);
+    t.strictSame(kernel.log, [look, ...lookMore, 'batch@2 DELSETELEM NEWSETELEM']);
     t.strictSame(masqueraded(kernel), ['10.1.0.5 new']);
   });
 
@@ -109,7 +111,7 @@ t.test('masq.add', async (t) => {
     t.strictSame(firewall.apply([add('10.1.0.5', 'a')]), [true]);
     t.equal(kernel.state.rules.length, 1);
     t.strictSame(masqueraded(kernel), ['10.1.0.5 a', '10.1.0.6 b']);
-    t.match(kernel.log.at(-3), look, 'refused by the generation, it looked again');
+    t.match(kernel.log.at(-4), look, 'refused by the generation, it looked again');
     t.equal(kernel.log.at(-1), 'batch NEWSETELEM');
   });
 
@@ -150,7 +152,7 @@ t.test('masq.add', async (t) => {
     firewall.apply([add('10.1.0.5', 'a', { local: ['10.1.0.0/24', '192.168.0.0/24'] })]);
     kernel.log.length = 0;
     firewall.apply([add('10.1.0.6', 'b', { local: ['10.1.0.0/16'] })]);
-    t.strictSame(kernel.log, [look, 'dump GETSETELEM', 'batch@2 NEWSETELEM DELSETELEM NEWSETELEM']);
+    t.strictSame(kernel.log, [look, ...lookMore, 'batch@2 NEWSETELEM DELSETELEM NEWSETELEM']);
     t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end', '192.168.0.0', '192.168.1.0 end']);
   });
 
@@ -160,15 +162,41 @@ t.test('masq.add', async (t) => {
     kernel.log.length = 0;
     firewall.apply([add('10.1.0.6', 'b', { local: ['10.1.7.0/24'] })]);
     firewall.apply([add('10.1.0.7', 'c', { local: ['10.7.0.0/16'] })]);
-    t.strictSame(kernel.log, [
-      look,
-      'dump GETSETELEM',
-      'batch NEWSETELEM',
-      look,
-      'dump GETSETELEM',
-      'batch NEWSETELEM NEWSETELEM',
-    ]);
+    t.strictSame(kernel.log, [look, ...lookMore, 'batch NEWSETELEM', look, ...lookMore, 'batch NEWSETELEM NEWSETELEM']);
     t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end', '10.7.0.0', '10.8.0.0 end']);
+  });
+
+  t.test('the rules of both families are asked for once', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);
+    kernel.log.length = 0;
+    firewall.apply([add('10.1.0.6', 'b'), add('fd00::6', 'b')]);
+    t.strictSame(kernel.log.slice(1, -1), ['dump GETRULE', 'dump GETSETELEM', 'dump GETSETELEM']);
+  });
+
+  t.test('a rule that somebody has removed is made anew, once, and the chain with it', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);
+    kernel.state.rules.pop();
+    kernel.log.length = 0;
+    kernel.before = (attempt) => {
+      if (attempt === 2) firewall.apply([add('fd00::7', 'c')]);
+    };
+    t.strictSame(firewall.apply([add('fd00::6', 'b')]), [true]);
+    t.equal(kernel.state.rules.length, 2, 'whoever else makes it at the same moment');
+    const mended = 'batch@2 NEWTABLE NEWCHAIN NEWSET NEWRULE NEWSETELEM';
+    t.strictSame(
+      kernel.log.filter((line) => line.includes('NEWRULE')),
+      [mended, mended],
+      'both tried, and one was refused',
+    );
+    t.equal(kernel.elements('1 pods6.podnet')?.length, 3);
+    t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), []);
+    kernel.state.rules = [];
+    kernel.state.chains = [];
+    t.strictSame(firewall.apply([add('10.1.0.5', 'a')]), [false], 'even when nothing else is to be done');
+    t.strictSame(kernel.state.chains, ['1 postrouting']);
+    t.equal(kernel.state.rules.length, 1);
   });
 
   t.test('a prefix that comes between look and transaction is looked at', async (t) => {
@@ -242,6 +270,14 @@ t.test('masq.del', async (t) => {
     t.strictSame([...kernel.state.sets.keys()], []);
   });
 
+  t.test('and leaves the sets of other networks, whose rules are gone as well', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a'), add('10.9.0.5', 'b', { network: 'other' })]);
+    kernel.state.rules = [];
+    t.strictSame(firewall.apply([del('10.1.0.5', 'a'), del('fd00::5', 'a')]), [true, true]);
+    t.strictSame([...kernel.state.sets.keys()], ['1 pods4.other', '1 local4.other']);
+  });
+
   t.test('what is missing counts as done', async (t) => {
     const { kernel, firewall } = make();
     t.strictSame(firewall.apply([del('10.1.0.5', 'a'), del('fd00::5', 'a'), uncheck('veth1')]), [false, false, false]);
@@ -277,6 +313,18 @@ t.test('spoof checks', async (t) => {
     t.equal(kernel.elements('7 checked')?.length, 1);
   });
 
+  t.test('a rule that somebody has removed is made anew', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([check('veth1', mac)]);
+    t.strictSame(firewall.spoofCheckGaps(), []);
+    kernel.state.rules = [];
+    t.equal(firewall.spoofCheckGaps().length, 1);
+    t.strictSame(firewall.apply([check('veth2', mac)]), [true]);
+    t.strictSame(firewall.spoofCheckGaps(), []);
+    t.equal(kernel.state.rules.length, 1);
+    t.equal(firewall.spoofCheckedAll().length, 2);
+  });
+
   t.test('two processes that both see no table make one', async (t) => {
     const { kernel, firewall } = make();
     kernel.before = (attempt) => {
@@ -302,6 +350,25 @@ t.test('reads', async (t) => {
   t.strictSame(firewall.masqueraded('podnet'), [four, six]);
   t.strictSame(firewall.masqueraded('podnet', 'fd00::5'), [six]);
   t.strictSame(firewall.masqueraded('podnet', '10.9.0.5'), [], 'of another network');
+});
+
+t.test('rules that somebody has removed, in the words of nft', async (t) => {
+  const { kernel, firewall } = make();
+  firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a'), add('10.9.0.5', 'b', { network: 'other' })]);
+  kernel.log.length = 0;
+  t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), []);
+  t.strictSame(kernel.log, ['dump GETRULE'], 'one question when all is well');
+  kernel.state.rules = kernel.state.rules.slice(1);
+  const four = {
+    does: 'masquerades IPv4',
+    nft: 'add rule inet tsbridge postrouting ip saddr @pods4.podnet ip daddr != @local4.podnet ip daddr != 224.0.0.0/4 counter masquerade',
+  };
+  t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), [four]);
+  t.strictSame(firewall.masqueradeGaps('podnet', [6]), []);
+  kernel.state.rules = [];
+  kernel.state.chains = [];
+  const chain = 'add chain inet tsbridge postrouting { type nat hook postrouting priority 100; policy accept; }; ';
+  t.strictSame(firewall.masqueradeGaps('podnet', [4]), [{ ...four, nft: chain + four.nft }]);
 });
 
 t.test('refusals', async (t) => {
