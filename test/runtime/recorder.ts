@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { shWords } from '../support/command.ts';
 
 /** One call of the plugin as a runtime made it: what it sent, and what it was answered. */
 export interface Recording {
@@ -19,7 +20,7 @@ hidden=/run/recorded/.$$
 mkdir "$hidden"
 env -0 >"$hidden/env"
 cat >"$hidden/stdin"
-${path} <"$hidden/stdin" >"$hidden/stdout"
+${shWords([path])} <"$hidden/stdin" >"$hidden/stdout"
 status=$?
 echo $status >"$hidden/status"
 cat "$hidden/stdout"

@@ -18,6 +18,10 @@ export interface CommandOptions {
 
 const defaultTimeoutMs = 60_000;
 
+/** A command's words for a line of sh: the checkout may be in a directory with a blank in its name. */
+export const shWords = (argv: readonly string[]): string =>
+  argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+
 /** Runs a command to its end, whatever its exit status. Throws only if it cannot be started or exceeds its time. */
 export function attempt(argv: readonly string[], options: CommandOptions = {}): Outcome {
   const [file = '', ...args] = argv;

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import t from 'tap';
+import { shWords } from '../support/command.ts';
 import { runtimes, source } from '../support/runtimes.ts';
 
 /*
@@ -21,14 +22,15 @@ const errorText = (cniVersion: string, code: number, msg: string, more = {}) =>
   `${JSON.stringify({ cniVersion, code, msg, ...more }, null, 4)}\n`;
 
 for (const { name, argv } of runtimes) {
-  const plugin = [...argv, source('test/support/entry.ts')].join(' ');
+  const plugin = [...argv, source('test/support/entry.ts')];
   const odd = [...argv, source('test/support/odd-verbs.ts')];
-  /** A line of sh with $PLUGIN and $ODD_PLUGIN in it; what it prints, and how long it took. */
+  /** A line of sh with $PLUGIN and $ODD_PLUGIN for the words of the two; what it prints, and how long it took. */
   const sh = (line: string, more: Record<string, string> = {}) => {
     const begun = performance.now();
-    const { stdout, stderr, status } = spawnSync('sh', ['-c', line], {
+    const whole = line.replaceAll('$PLUGIN', () => shWords(plugin)).replaceAll('$ODD_PLUGIN', () => shWords(odd));
+    const { stdout, stderr, status } = spawnSync('sh', ['-c', whole], {
       encoding: 'utf8',
-      env: { ...env, PLUGIN: plugin, ODD_PLUGIN: odd.join(' '), ...more },
+      env: { ...env, ...more },
       timeout: 60_000,
       maxBuffer: 64 * 1024 * 1024,
     });
@@ -51,7 +53,7 @@ for (const { name, argv } of runtimes) {
   });
 
   t.test(`${name}: VERSION on a socket, which is what Node gives to its children`, async (t) => {
-    const [file = '', ...args] = plugin.split(' ');
+    const [file = '', ...args] = plugin;
     const versionEnv = { ...env, CNI_COMMAND: 'VERSION' };
     const { stdout } = spawnSync(file, args, { encoding: 'utf8', env: versionEnv, input: '{"cniVersion":"0.3.1"}' });
     t.equal(stdout, `{"cniVersion":"0.3.1",${versions}`);
@@ -64,8 +66,7 @@ for (const { name, argv } of runtimes) {
   });
 
   t.test(`${name}: VERSION on a pipe that is open and silent`, async (t) => {
-    const [file = '', ...args] = plugin.split(' ');
-    const child = spawn('sh', ['-c', `sleep 30 | (exec ${[file, ...args].join(' ')})`], {
+    const child = spawn('sh', ['-c', `sleep 30 | (exec ${shWords(plugin)})`], {
       env: { ...env, CNI_COMMAND: 'VERSION' },
       detached: true,
     });

@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import { type DelegateOptions, delegate } from '../../../src/ipam/delegate.ts';
 import { silent } from '../../../src/log/logger.ts';
+import { shWords } from '../../support/command.ts';
 
 /** A directory of plugins that are shell scripts. `record` in a script writes its verb and its stdin beside it. */
 function plugins(scripts: Record<string, string>): string {
@@ -12,7 +13,7 @@ function plugins(scripts: Record<string, string>): string {
   for (const [name, script] of Object.entries(scripts)) {
     writeFileSync(
       `${dir}/${name}`,
-      `#!/bin/sh\nhere=${dir}\nrecord() { echo "$CNI_COMMAND" >>$here/verbs; cat >$here/stdin; }\n${script}\n`,
+      `#!/bin/sh\nhere=${shWords([dir])}\nrecord() { echo "$CNI_COMMAND" >>"$here/verbs"; cat >"$here/stdin"; }\n${script}\n`,
     );
     chmodSync(`${dir}/${name}`, 0o755);
   }
@@ -66,7 +67,7 @@ t.test('a result of each version becomes a lease', async (t) => {
 });
 
 t.test('the plugin gets the verb, all of stdin and the environment', async (t) => {
-  const dir = plugins({ ipam: `record; echo '{"ips":[{"address":"10.1.0.5/16"}]}' ; env >$here/env` });
+  const dir = plugins({ ipam: `record; echo '{"ips":[{"address":"10.1.0.5/16"}]}' ; env >"$here/env"` });
   const stdin = Buffer.from(`{"name":"net","filler":"${'x'.repeat(300_000)}"}`);
   process.env.TSB_TEST_INHERITED = 'yes';
   process.env.CNI_COMMAND = 'DEL';
@@ -117,7 +118,7 @@ t.test('plugins that misbehave', async (t) => {
     nothing: 'exit 0',
     segfault: 'kill -SEGV $$',
     endless: 'yes',
-    hangs: `sleep 97531 & echo $! >$here/child; sleep 97531`,
+    hangs: `sleep 97531 & echo $! >"$here/child"; sleep 97531`,
     version: `echo '{"cniVersion":"9.0.0","ips":[]}'`,
     shape: `echo '{"ips":[{"address":"10.1.0.5"}]}'`,
     'not-executable': '',
@@ -211,7 +212,7 @@ t.test('a plugin that is being installed is waited for', async (t) => {
   const path = `${dir}/program`;
   writeFileSync(path, readFileSync('/bin/true'));
   chmodSync(path, 0o755);
-  const installer = spawn('sh', ['-c', `exec 3<>${path}; echo open; sleep 0.7`], {
+  const installer = spawn('sh', ['-c', `exec 3<>${shWords([path])}; echo open; sleep 0.7`], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   await once(installer.stdout, 'data');

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { asCniError } from '../../../src/cni/error.ts';
 import { chainName, iptablesMasqAdd, iptablesMasqCheck, iptablesMasqDel } from '../../../src/kernel/iptables.ts';
 import { failure } from '../../../src/kernel/iptables-run.ts';
+import { shWords } from '../../support/command.ts';
 
 const attachment = { network: 'podnet', containerID: 'abc', ifname: 'eth0' };
 const chain = 'CNI-035bb1f04a0f1a50322640e1'; // sha512 of podnet, abc and eth0 with NULs between
@@ -30,8 +31,8 @@ function fakeIptables(t: Test, script: string): () => string[] {
   const text = `#!/bin/sh
 input=$(cat)
 name=$(basename "$0")
-echo "$name $*" >> ${log}
-[ -z "$input" ] || printf '%s\\n' "$input" >> ${log}
+echo "$name $*" >> ${shWords([log])}
+[ -z "$input" ] || printf '%s\\n' "$input" >> ${shWords([log])}
 ${script}
 `;
   for (const program of ['iptables', 'ip6tables', 'iptables-restore', 'ip6tables-restore']) {
