@@ -26,8 +26,13 @@ export class Attributes {
 
   constructor(bytes: Buffer, from = 0) {
     this.#bytes = bytes;
-    for (let at = from; at + 4 <= bytes.length; at = nextAttribute(bytes, at)) {
-      this.#positions[attributeType(bytes, at)] = at;
+    const positions = this.#positions;
+    const { length } = bytes;
+    // attributeType and nextAttribute, written out: a link has fifty attributes, and an ADD looks at five links.
+    for (let at = from; at + 4 <= length; ) {
+      positions[(bytes[at + 2] as number) | (((bytes[at + 3] as number) & 0x3f) << 8)] = at;
+      const size = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+      at += size < 4 ? 4 : (size + 3) & ~3;
     }
   }
 

@@ -62,18 +62,20 @@ export function ruleOf(body: Buffer): Rule {
 }
 
 /**
- * Whether one of the rules that a dump gave looks things up in all of these sets. The attribute that names a set (NFTA_LOOKUP_SET) is searched
- * for as it is: every ADD asks, and to read a rule of ours means to read some sixty attributes.
+ * Whether one of the rules that a dump gave looks things up in all of these sets. The attribute that names a set is searched for as it is:
+ * every ADD asks, and to read a rule of ours means to read some sixty attributes.
  */
 export function hasRuleOn(replies: readonly Reply[], ...sets: string[]): boolean {
-  const wanted = sets.map((set) => {
-    const attribute = Buffer.alloc(4 + Buffer.byteLength(set) + 1); // a string has its NUL
-    attribute.writeUInt16LE(attribute.length, 0);
-    attribute.writeUInt16LE(1, 2);
-    attribute.write(set, 4);
-    return attribute;
+  return replies.some(({ body }) => {
+    const bytes = body.toString('latin1');
+    return sets.every((set) => bytes.includes(lookupSet(set)));
   });
-  return replies.some(({ body }) => wanted.every((attribute) => body.includes(attribute)));
+}
+
+/** NFTA_LOOKUP_SET with its header, struct nlattr: u16 length, u16 type; a string has its NUL. A character for each byte. */
+function lookupSet(set: string): string {
+  const length = 4 + set.length + 1;
+  return `${String.fromCharCode(length & 255, length >> 8)}\u0001\0${set}\0`;
 }
 
 function readExpression(bytes: Buffer, rule: Rule): void {
