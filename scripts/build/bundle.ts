@@ -1,8 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { rollup } from '@rollup/wasm-node';
 import { build, type Metafile } from 'esbuild';
-import { rollup } from 'rollup';
 import { netlinkEsm } from './netlink-esm.ts';
+import { privateNames } from './private-names.ts';
 
 export type Runtime = 'node' | 'bun';
 
@@ -44,7 +45,7 @@ export async function bundle(runtime: Runtime, outdir: string): Promise<Bundle> 
     target,
     // Chooses #ffi and #fs in package.json.
     conditions: [runtime],
-    plugins: [netlinkEsm],
+    plugins: [netlinkEsm, privateNames(join(project, 'src'))],
     metafile: true,
     logLevel: 'warning',
   });
