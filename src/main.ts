@@ -8,20 +8,16 @@ import { processHost } from './host.ts';
 export async function main(implementation: Verbs = verbs): Promise<void> {
   const host = processHost(performance.now());
   const call = new Call(host);
+  let isOver = false;
+  const end = (status: number): never => {
+    isOver = true;
+    return host.exit(status);
+  };
   // What no promise or try can catch: an error in a callback of a library.
-  process.on('uncaughtException', (error) => exit(call.fail(error)));
-  process.on('unhandledRejection', (error) => exit(call.fail(error)));
+  process.on('uncaughtException', (error) => end(call.fail(error)));
+  process.on('unhandledRejection', (error) => end(call.fail(error)));
   process.on('exit', () => {
-    if (!isOver) exit(call.fail(new Error('the process ended before its work did')));
+    if (!isOver) end(call.fail(new Error('the process ended before its work did')));
   });
-  exit(await dispatch(host, call, implementation));
-}
-
-let isOver = false;
-
-/** Ends the process without taking its heap apart, which would take milliseconds. Nothing is pending: all writing is synchronous. */
-function exit(status: number): never {
-  isOver = true;
-  // NB: not in Node's documentation, but what process.exit() ends with; Bun has it too.
-  return (process as unknown as { reallyExit(status: number): never }).reallyExit(status);
+  end(await dispatch(host, call, implementation));
 }

@@ -114,6 +114,7 @@ const seaConfig = {
   disableExperimentalSEAWarning: true,
   execArgv: [
     ...v8Flags,
+    '--disable-sigusr1', // no thread, and no debugger in a process of root's, for whoever sends that signal
     '--v8-pool-size=1', // threads for V8 that would have nothing to do; 0 means a number of Node's choice
     '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: nothing is encrypted here
     // NB: tried without a gain: --single-threaded, --jitless (and then nothing can ever be compiled). --min-semi-space-size=16 costs 3 ms.

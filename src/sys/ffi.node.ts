@@ -15,6 +15,7 @@ const signatures = {
   send: { arguments: ['i32', 'buffer', 'u64', 'i32'], return: 'i64' },
   recv: { arguments: ['i32', 'buffer', 'u64', 'i32'], return: 'i64' },
   poll: { arguments: ['buffer', 'u64', 'i32'], return: 'i32' },
+  _exit: { arguments: ['i32'], return: 'void' },
 } as const;
 
 type Functions = Record<keyof typeof signatures, (...args: unknown[]) => unknown>;
@@ -54,6 +55,8 @@ export function loadLibc(): Libc {
     },
     send: (fd, bytes, flags) => result(c.send(fd, bytes, BigInt(bytes.length), flags)),
     recv: (fd, into, flags) => result(c.recv(fd, into, BigInt(into.length), flags)),
+    // Node would end its threads one by one first, and clean up after OpenSSL.
+    exit: (status) => c._exit(status) as never,
     sendAside: (fd, bytes) => {
       const aio = openAio(ffi);
       // V8 moves arrays of up to 64 bytes when it likes.
