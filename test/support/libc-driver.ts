@@ -40,6 +40,13 @@ const large = Buffer.alloc(32768);
 const length = libc.recv(socket, large, 0);
 results['recv gives the message'] = large.readUInt32LE(0) === length && length > 100;
 
+// Three at once, while garbage is made: what the threads read must stay where it is.
+const ends = [1, 2, 3].map(() => libc.sendAside(socket, message.slice()));
+for (let i = 0; i < 20_000; i++) large.subarray(i % 100).toString('latin1', 0, 10);
+results['send aside'] = ends.map((end) => end());
+results['answers to what was sent aside'] = ends.map(() => libc.recv(socket, large, 0) > 100);
+results['send aside to no descriptor'] = libc.sendAside(99_999, message)();
+
 results['flock of no descriptor'] = libc.flock(987, 1);
 const one = openSync('/proc/self/ns/net', 'r');
 const other = openSync('/proc/self/ns/net', 'r');

@@ -31,6 +31,9 @@ const expected = {
   // RTM_NEWLINK, no flags, number 7
   'and fills the view only': [16, 0, 0, 0, 7, 0, 0, 0],
   'recv gives the message': true,
+  'send aside': [32, 32, 32],
+  'answers to what was sent aside': [true, true, true],
+  'send aside to no descriptor': -9,
   'flock of no descriptor': -9,
   flock: [0, -11, 0, 0],
   'setns of no descriptor': -9,
