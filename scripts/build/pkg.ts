@@ -22,7 +22,7 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   // A snapshot is made by the very executable that restores it: for another processor, do without.
   const useSnapshot = arch === process.arch;
   const entry = join(outdir, 'tsbridge.cjs');
-  await writeFile(entry, useSnapshot ? snapshotScript(program) : `${program.hot}(${program.rare});\n`);
+  await writeFile(entry, useSnapshot ? snapshotScript(program) : plainScript(program));
 
   // pkg runs, through the shell and below the temporary directory, `node --experimental-sea-config`, which has to be of
   // the version that ends up in the executable, and `npx postject`, which has to be the one installed here.
@@ -61,7 +61,7 @@ ${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
 }
 
 /** The parts of a bundle as expressions: a function of the rare ones, and them. */
-async function minified({ hot, rare }: Bundle): Promise<Omit<Bundle, 'metafile'>> {
+export async function minified({ hot, rare }: Bundle): Promise<Omit<Bundle, 'metafile'>> {
   const expression = async (code: string) => {
     // As the value of something: esbuild would drop an expression that nobody uses.
     const minimal = await transform(`x.y=${code}`, { minify: true, target, legalComments: 'none' });
@@ -73,6 +73,9 @@ async function minified({ hot, rare }: Bundle): Promise<Omit<Bundle, 'metafile'>
     rare: await expression(`((require) => ${rare})(${require})`),
   };
 }
+
+/** The script of an executable without a snapshot. */
+export const plainScript = ({ hot, rare }: Omit<Bundle, 'metafile'>): string => `(${hot})(${rare});\n`;
 
 /**
  * The script that is run when the snapshot is taken. V8 compiles all functions of the hot part then, instead of each one when it is first
