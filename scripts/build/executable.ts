@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync, writeFileSync } from 'node:fs';
+import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { project, type Runtime } from './bundle.ts';
+import { alignForHugePages } from './huge-pages.ts';
 
 /** Processors that there are executables for, by Node's names. */
 export const architectures = ['x64', 'arm64'] as const;
@@ -31,13 +32,15 @@ export async function replaceExecutable(
 }
 
 /**
- * Writes a file anew in pieces of half a megabyte. The kernel keeps a file in memory in pieces like those it was written in, and a start maps
- * whole pieces: of an executable copied by copy_file_range(2), page by page, an ADD takes a tenth longer.
+ * Writes an executable anew: laid out for huge pages, and by a single write(2). The kernel keeps a file in memory in pieces like those it
+ * was written in, of 2 MiB at most, and a start maps whole pieces. Of a file copied by copy_file_range(2), page by page, an ADD takes a
+ * sixth longer.
  */
 async function rewrite(path: string): Promise<void> {
-  const bytes = await readFile(path);
+  const bytes = alignForHugePages(await readFile(path));
   await rm(path);
-  await writeFile(path, bytes);
+  // NB: writeFile() writes half a megabyte at a time, writeFileSync() all.
+  writeFileSync(path, bytes);
 }
 
 /** Throws unless the executable is bigger than the runtime in it and, where this machine can run it, answers. */

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { alignForHugePages } from '../../scripts/build/huge-pages.ts';
 import { purposeOfName } from '../bench/systemcalls.ts';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
@@ -61,6 +62,14 @@ for (const { name: build, path: plugin } of builds) {
       t.ok(made.file <= files, `${conf.name}: ${made.file} on files, at most ${files} (${reason})`);
       t.ok(made.network > sockets / 2 && made.file > files / 2, `${conf.name}: the budget is not idle`);
     }
+  });
+}
+
+for (const { name: build, path: plugin } of builds) {
+  t.test(`${build} is laid out for huge pages`, (t) => {
+    const laidOut = readFileSync(plugin);
+    t.ok(alignForHugePages(laidOut).equals(laidOut), 'there is nothing left to move');
+    t.end();
   });
 }
 
