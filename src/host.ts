@@ -14,6 +14,7 @@ import {
 } from '#fs';
 import { asCniError, CniError, code } from './cni/error.ts';
 import type { Host } from './dispatch.ts';
+import { nowMs } from './sys/clock.ts';
 import type { Libc } from './sys/libc.ts';
 import { readShortFile } from './sys/short-file.ts';
 
@@ -29,7 +30,7 @@ const peekTimeoutMs = 5;
 /** Signals that ask a process to end. */
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** This process. `startedAt` is when it began, in milliseconds of performance.now(). */
+/** This process. `startedAt` is when it began, in milliseconds of nowMs(). */
 export function processHost(startedAt: number): Host & { exit(status: number): never } {
   let libc: Libc | undefined;
   let held: string | undefined;
@@ -62,7 +63,7 @@ export function processHost(startedAt: number): Host & { exit(status: number): n
     },
     seenSignal: () => held,
     exit: (status) => exit(status, libc),
-    elapsedMs: () => Math.round((performance.now() - startedAt) * 10) / 10,
+    elapsedMs: () => Math.round((nowMs() - startedAt) * 10) / 10,
   };
 }
 
@@ -96,7 +97,7 @@ const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBu
 export function readToEnd(fd: number): Uint8Array {
   let buffer = Buffer.allocUnsafe(64 * 1024);
   let length = 0;
-  let deadline = performance.now() + pipeTimeoutMs;
+  let deadline = nowMs() + pipeTimeoutMs;
   for (;;) {
     if (length === buffer.length) {
       if (length >= stdinMaxBytes) {
@@ -108,12 +109,12 @@ export function readToEnd(fd: number): Uint8Array {
       const got = readSync(fd, buffer, length, buffer.length - length, null);
       if (got === 0) return buffer.subarray(0, length);
       length += got;
-      deadline = performance.now() + pipeTimeoutMs;
+      deadline = nowMs() + pipeTimeoutMs;
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === 'EOF') return buffer.subarray(0, length);
       if (errno !== 'EAGAIN' && errno !== 'EINTR') throw stdinError(errno ?? String(error));
-      if (performance.now() > deadline) {
+      if (nowMs() > deadline) {
         throw stdinError(
           `nothing came for ${pipeTimeoutMs / 1000} seconds`,
           'the network configuration must end with the end of stdin',
@@ -174,7 +175,7 @@ function readNow(fd: number, into: Buffer): number {
 
 /** Reads until the end, until what is there is complete, or until the time is over. Returns the number of bytes. */
 function readWithin(buffer: Buffer, read: (into: Buffer) => number): number {
-  const deadline = performance.now() + peekTimeoutMs;
+  const deadline = nowMs() + peekTimeoutMs;
   let length = 0;
   while (length < buffer.length) {
     const got = read(buffer.subarray(length));
@@ -183,7 +184,7 @@ function readWithin(buffer: Buffer, read: (into: Buffer) => number): number {
       continue;
     }
     // A runtime may keep its end open after it has written everything.
-    if (got !== -EAGAIN || performance.now() >= deadline || isComplete(buffer.subarray(0, length))) break;
+    if (got !== -EAGAIN || nowMs() >= deadline || isComplete(buffer.subarray(0, length))) break;
     sleep(1);
   }
   return length;
@@ -203,7 +204,7 @@ export function writeAll(fd: number, text: string): boolean {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno !== 'EAGAIN' && errno !== 'EINTR') return false;
-      const now = performance.now();
+      const now = nowMs();
       deadline ||= now + pipeTimeoutMs;
       if (now > deadline) return false;
       sleep(1);

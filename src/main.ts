@@ -1,12 +1,13 @@
 import { Call, dispatch, type Verbs, verbs } from './dispatch.ts';
 import { processHost } from './host.ts';
+import { nowMs } from './sys/clock.ts';
 
 /**
  * The process: carries out one call and ends. Whatever happens, stdout gets one document at most, and the exit status is not 0 when
  * it is an error. Nothing is done before this function is called: a start-up snapshot holds the modules as they are then.
  */
 export async function main(implementation: Verbs = verbs): Promise<void> {
-  const host = processHost(performance.now());
+  const host = processHost(nowMs());
   const call = new Call(host);
   let isOver = false;
   const end = (status: number): never => {

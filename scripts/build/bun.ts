@@ -14,9 +14,8 @@ export async function buildBun(output: string, arch: Architecture): Promise<void
   // NB: Bun knows require('node:fs') by its words. Behind another name, or as a parameter, it is a search that takes a millisecond.
   await writeFile(entry, `const rare = ${rare};\n${hot}`);
 
-  await replaceExecutable(
-    output,
-    async (temporary) => {
+  await replaceExecutable(output, {
+    make: async (temporary) => {
       const args = ['build', ...flags, `--compile-executable-path=${base}`, `--outfile=${temporary}`, entry];
       // Bun leaves its temporary files in the working directory when it is stopped.
       const { status, stdout, stderr } = spawnSync(compiler, args, {
@@ -25,8 +24,8 @@ export async function buildBun(output: string, arch: Architecture): Promise<void
       });
       if (status !== 0) throw new Error(`bun ${args.join(' ')}: exit status ${status}\n${stderr}${stdout}`);
     },
-    (temporary) => checkExecutable(temporary, base, arch),
-  );
+    check: (temporary) => checkExecutable(temporary, base, arch),
+  });
 }
 
 const flags = [

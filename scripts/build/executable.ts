@@ -11,18 +11,25 @@ export type Architecture = (typeof architectures)[number];
 
 /**
  * Replaces an executable in one step: a runtime may be starting it at this moment, and a build that fails half-way
- * must leave the former one. `make` writes the file it is given, and `check` throws if it is not good.
+ * must leave the former one. `make` writes the file it is given, `change` may change bytes in it, and `check` throws if it is not good.
  */
 export async function replaceExecutable(
   path: string,
-  make: (temporary: string) => Promise<void>,
-  check: (temporary: string) => Promise<void>,
+  {
+    make,
+    change = () => {},
+    check,
+  }: {
+    make: (temporary: string) => Promise<void>;
+    change?: (executable: Buffer) => void;
+    check: (temporary: string) => Promise<void>;
+  },
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   await mkdir(dirname(path), { recursive: true });
   try {
     await make(temporary);
-    await rewrite(temporary);
+    await rewrite(temporary, change);
     await chmod(temporary, 0o755);
     await check(temporary);
     await rename(temporary, path);
@@ -36,8 +43,9 @@ export async function replaceExecutable(
  * was written in, of 2 MiB at most, and a start maps whole pieces. Of a file copied by copy_file_range(2), page by page, an ADD takes a
  * sixth longer.
  */
-async function rewrite(path: string): Promise<void> {
+async function rewrite(path: string, change: (executable: Buffer) => void): Promise<void> {
   const bytes = alignForHugePages(await readFile(path));
+  change(bytes);
   await rm(path);
   // NB: writeFile() writes half a megabyte at a time, writeFileSync() all.
   writeFileSync(path, bytes);

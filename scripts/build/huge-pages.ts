@@ -1,3 +1,5 @@
+import { PF_W, PT_LOAD, partOffsetAt, readElf, type Segment, tableOffsetsAt } from './elf.ts';
+
 /**
  * Rewrites an ELF executable so that the kernel can map its code and constants in huge pages: its large read-only segments are moved to
  * offsets in the file that are congruent to their addresses modulo 2 MiB, by filling in zeros. Nothing of what is loaded changes, nor
@@ -7,14 +9,11 @@
  * (mm/filemap.c, filemap_map_pmd); otherwise there is one for every 64 KiB that are touched. Whether the cache has such pieces is up to who
  * wrote the file: see `replaceExecutable`.
  *
- * Takes and gives whole files. Throws if the input is not a 64-bit little-endian ELF file. Layout: elf(5), linux/elf.h.
+ * Takes and gives whole files. Throws if the input is not a 64-bit little-endian ELF file.
  */
 export function alignForHugePages(elf: Buffer): Buffer {
-  if (elf.length < 64 || elf.readUInt32BE(0) !== ELF_MAGIC || elf[4] !== ELFCLASS64 || elf[5] !== ELFDATA2LSB) {
-    throw new Error('not a 64-bit little-endian ELF file');
-  }
-  const segments = table(elf, 32, 54, 56);
-  const moves = movesOf(elf, segments);
+  const { segments, sections } = readElf(elf);
+  const moves = movesOf(segments);
   const moved = (offset: number) => offset + (moves.findLast(({ from }) => offset >= from)?.by ?? 0);
 
   const parts: Buffer[] = [];
@@ -28,49 +27,29 @@ export function alignForHugePages(elf: Buffer): Buffer {
   }
   const result = Buffer.concat(parts);
 
-  const write = (at: number, value: number) => void result.writeBigUInt64LE(BigInt(value), at);
-  write(32, moved(readOffset(elf, 32))); // e_phoff
-  write(40, moved(readOffset(elf, 40))); // e_shoff
-  for (const at of segments) write(moved(at) + 8, moved(readOffset(elf, at + 8))); // p_offset
-  for (const at of table(elf, 40, 58, 60)) write(moved(at) + 24, moved(readOffset(elf, at + 24))); // sh_offset
+  const move = (at: number) => result.writeBigUInt64LE(BigInt(moved(Number(result.readBigUInt64LE(at)))), at);
+  for (const { headerAt } of segments) move(moved(headerAt) + partOffsetAt.segments);
+  for (const { headerAt } of sections) move(moved(headerAt) + partOffsetAt.sections);
+  for (const at of Object.values(tableOffsetsAt)) move(at);
   return result;
 }
-
-const ELF_MAGIC = 0x7f454c46;
-const ELFCLASS64 = 2;
-const ELFDATA2LSB = 1;
-const PT_LOAD = 1;
-const PF_W = 2;
 
 /** A huge page where pages have 4 KiB, on x86-64 as on arm64. */
 const hugePage = 2 * 1024 * 1024;
 
 /** From which offset on everything moves by how much: for each loaded segment, in the order of the file. */
-function movesOf(elf: Buffer, segments: number[]): { from: number; by: number }[] {
+function movesOf(segments: Segment[]): { from: number; by: number }[] {
   let by = 0;
   return segments
-    .filter((at) => elf.readUInt32LE(at) === PT_LOAD)
-    .map((at) => ({
-      from: readOffset(elf, at + 8),
-      address: readOffset(elf, at + 16),
+    .filter(({ type }) => type === PT_LOAD)
+    .sort((a, b) => a.offset - b.offset)
+    .map(({ offset, address, flags, fileSize, alignment }) => {
       // Written pages become the process's own, one by one: a huge page would be taken apart again.
-      isHuge: (elf.readUInt32LE(at + 4) & PF_W) === 0 && readOffset(elf, at + 32) >= hugePage,
-      alignment: Math.max(1, readOffset(elf, at + 48)),
-    }))
-    .sort((a, b) => a.from - b.from)
-    .map(({ from, address, isHuge, alignment }) => {
-      const unit = isHuge ? Math.max(hugePage, alignment) : alignment;
-      by += modulo(address - from - by, unit);
-      return { from, by };
+      const isHuge = (flags & PF_W) === 0 && fileSize >= hugePage;
+      const unit = Math.max(isHuge ? hugePage : 1, alignment);
+      by += modulo(address - offset - by, unit);
+      return { from: offset, by };
     });
 }
 
-/** Where the entries of a table begin. `offsetAt` is where the header has its offset, `sizeAt` and `countAt` where size and number. */
-function table(elf: Buffer, offsetAt: number, sizeAt: number, countAt: number): number[] {
-  const start = readOffset(elf, offsetAt);
-  const size = elf.readUInt16LE(sizeAt);
-  return Array.from({ length: elf.readUInt16LE(countAt) }, (_, i) => start + i * size);
-}
-
-const readOffset = (elf: Buffer, at: number): number => Number(elf.readBigUInt64LE(at));
 const modulo = (value: number, unit: number): number => ((value % unit) + unit) % unit;

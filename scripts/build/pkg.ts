@@ -1,9 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { transform } from 'esbuild';
 import { type Bundle, bundle, project, target } from './bundle.ts';
 import { type Architecture, checkExecutable, replaceExecutable, runtimeExecutable } from './executable.ts';
+import { turnOffMutexChecks } from './mutex-checks.ts';
 
 type Sea = (
   entry: string,
@@ -22,7 +23,8 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   // A snapshot is made by the very executable that restores it: for another processor, do without.
   const useSnapshot = arch === process.arch;
   const entry = join(outdir, 'tsbridge.cjs');
-  await writeFile(entry, useSnapshot ? snapshotScript(program) : plainScript(program));
+  const prelude = await readFile(join(import.meta.dirname, 'snapshot-prelude.cjs'), 'utf8');
+  await writeFile(entry, useSnapshot ? snapshotScript(prelude, program) : plainScript(program));
 
   // pkg runs, through the shell and below the temporary directory, `node --experimental-sea-config`, which has to be of
   // the version that ends up in the executable, and `npx postject`, which has to be the one installed here.
@@ -35,7 +37,7 @@ shift
 ${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
 `;
   await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
-  const withFlags = `#!/bin/sh\nexec "$NODE" ${v8Flags.join(' ')} "$@"\n`;
+  const withFlags = `#!/bin/sh\nexec "$NODE" ${v8Flags.join(' ')} --expose-internals --no-warnings "$@"\n`;
   await writeFile(join(tools, 'node'), withFlags, { mode: 0o755 });
   process.env.NODE = process.execPath;
   process.env.SEA_BLOB = join(import.meta.dirname, 'sea-blob.ts');
@@ -47,17 +49,17 @@ ${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
   const require = createRequire(import.meta.url);
   require('@yao-pkg/pkg/lib-es5/log').log.info = () => {};
   const sea = require('@yao-pkg/pkg/lib-es5/sea').default as Sea;
-  await replaceExecutable(
-    output,
-    (temporary) =>
+  await replaceExecutable(output, {
+    make: (temporary) =>
       sea(entry, {
         targets: [{ nodeRange: 'node26', platform: 'linux', arch, output: temporary }],
         nodePath: node,
         seaConfig: { ...seaConfig, useSnapshot },
       }),
+    change: turnOffMutexChecks,
     // NB: pkg reports success even when adding the program to the executable failed.
-    (temporary) => checkExecutable(temporary, node, arch),
-  );
+    check: (temporary) => checkExecutable(temporary, node, arch),
+  });
 }
 
 /** The parts of a bundle as expressions: a function of the rare ones, and them. */
@@ -81,16 +83,19 @@ export const plainScript = ({ hot, rare }: Omit<Bundle, 'metafile'>): string => 
  * The script that is run when the snapshot is taken. V8 compiles all functions of the hot part then, instead of each one when it is first
  * called, after every start: that would be a fifth of an ADD. Not as an option of the process: Node's own thousands of functions would
  * then be compiled as well, and restoring them costs more than it saves; nor of the rare part, for the same reason.
+ * At last, for the bytecode of Node's modules beside the snapshot, of which few are kept (sea-blob.ts): these whole.
  */
-function snapshotScript({ hot, rare }: Omit<Bundle, 'metafile'>): string {
+function snapshotScript(prelude: string, { hot, rare }: Omit<Bundle, 'metafile'>): string {
   const run = (code: string) => `runInThisContext(${JSON.stringify(code)}, { filename: 'tsbridge' })`;
-  return `const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  return `${prelude}
 const { runInThisContext } = process.getBuiltinModule('node:vm');
 const rare = ${run(rare)};
 setFlagsFromString('--no-lazy');
 const hot = ${run(hot)};
 setFlagsFromString('--lazy');
 hot(rare);
+startupSnapshot.addSerializeCallback(() => setFlagsFromString('--no-lazy'));
+delete globalThis.startupSnapshot;
 `;
 }
 

@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Script } from 'node:vm';
 
 /**
  * Node puts the bytecode of all of its own modules into a start-up snapshot that it makes (SnapshotBuilder::Generate, src/node_snapshotable.cc),
  * 4 MB that every start copies, and no setting of a single executable application leaves it out. What an ADD or DEL loads after the
- * start has its bytecode kept; whatever else a rare call loads is compiled from Node's source, as always.
+ * start has its bytecode kept, of all functions (pkg.ts); whatever else a rare call loads is compiled from Node's source, as always.
  */
 export const keptModules = ['ffi', 'internal/ffi-shared-buffer', 'internal/ffi/fast-api', 'internal/ffi/vfs'];
 
@@ -12,11 +13,17 @@ const seaMagic = 0x143da20; // src/node_sea.cc
 const snapshotMagic = 0x143da19; // src/node_snapshotable.h
 const snapshotFlag = 1 << 1; // SeaFlags::kUseSnapshot, src/node_sea.h
 
+// Of bytecode that V8 has serialised: magic, hash of V8's version, of the source, of V8's options — SerializedCodeData, v8/src/snapshot/code-serializer.h
+const versionAt = 4;
+const optionsAt = 12;
+
 /**
- * The blob of a single executable application with a snapshot, without the bytecode of Node's modules but those named.
- * Throws when it is not laid out as Node 26 does it.
+ * The blob of a single executable application with a snapshot, without the bytecode of Node's modules but those named. What is kept is
+ * marked as made under the V8 options that `likeThis`, serialised bytecode of any script, was made under: V8 refuses it otherwise, even
+ * where they differ in what to compile when.
+ * Throws when the blob is not laid out as Node 26 does it.
  */
-export function withoutCodeCache(blob: Buffer, keep: readonly string[]): Buffer {
+export function withoutCodeCache(blob: Buffer, keep: readonly string[], likeThis: Buffer): Buffer {
   // magic, flags, two bytes of options, path of the script (size, bytes), snapshot (size, bytes), …
   if (blob.readUInt32LE(0) !== seaMagic || (blob.readUInt32LE(4) & snapshotFlag) === 0) {
     throw new Error('not the blob of an application with a snapshot');
@@ -31,6 +38,12 @@ export function withoutCodeCache(blob: Buffer, keep: readonly string[]): Buffer 
   const cacheAt = findCodeCache(blob, start, end);
   const kept = codeCacheAt(blob, cacheAt, end)?.filter(({ id }) => keep.includes(id)) ?? [];
   if (kept.length !== keep.length) throw new Error(`the snapshot has no bytecode of one of ${keep.join(', ')}`);
+  for (const { id, bytecodeAt } of kept) {
+    if (blob.readUInt32LE(bytecodeAt + versionAt) !== likeThis.readUInt32LE(versionAt)) {
+      throw new Error(`the bytecode of ${id} does not begin as V8's does`);
+    }
+    likeThis.copy(blob, bytecodeAt + optionsAt, optionsAt, optionsAt + 4);
+  }
   const snapshot = Buffer.concat([
     blob.subarray(start, cacheAt),
     size(kept.length),
@@ -42,6 +55,7 @@ export function withoutCodeCache(blob: Buffer, keep: readonly string[]): Buffer 
 interface CodeCache {
   id: string;
   from: number;
+  bytecodeAt: number;
   to: number;
 }
 
@@ -67,9 +81,10 @@ function codeCacheAt(blob: Buffer, start: number, end: number): CodeCache[] | un
     const id = blob.toString('latin1', at + 8, at + 8 + idSize);
     if (!/^[\w/.-]+$/.test(id)) return undefined;
     at += 8 + idSize;
-    at += 8 + sizeOf(blob, at);
+    const bytecodeAt = at + 8;
+    at = bytecodeAt + sizeOf(blob, at);
     if (at > end) return undefined;
-    all.push({ id, from, to: at });
+    all.push({ id, from, bytecodeAt, to: at });
   }
   return at === end ? all : undefined;
 }
@@ -87,5 +102,6 @@ function size(value: number): Buffer {
 
 if (import.meta.main) {
   const [file = ''] = process.argv.slice(2);
-  writeFileSync(file, withoutCodeCache(readFileSync(file), keptModules));
+  // This process has the options that the executable has.
+  writeFileSync(file, withoutCodeCache(readFileSync(file), keptModules, new Script('').createCachedData()));
 }

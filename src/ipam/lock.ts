@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, O_CREAT, O_NOFOLLOW, O_RDONLY, openSync, readFileSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 import { ioFailure } from './iofailure.ts';
@@ -45,7 +46,7 @@ export class StoreLock implements Disposable {
       if (rc !== -errno.EAGAIN && rc !== -errno.EINTR) {
         throw ioFailure('lock', this.#path, Object.assign(new Error('flock'), { code: errnoName(-rc) }));
       }
-      const now = performance.now();
+      const now = nowMs();
       deadline ||= now + timeoutMs;
       if (now >= deadline) throw this.#busy(timeoutMs);
       libc.poll(-1, 0, Math.ceil(Math.min(sleepMs, deadline - now)));

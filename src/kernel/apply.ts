@@ -3,6 +3,7 @@ import { type Logger, silent } from '../log/logger.ts';
 import { getLink, parseLinkState } from '../netlink/link-message.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { type Op, show, type Where } from '../plan/op.ts';
+import { nowMs } from '../sys/clock.ts';
 import { errno } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 import type { BridgeLock } from './bridge-lock.ts';
@@ -143,7 +144,7 @@ export class Application implements Surroundings {
     this.#pendingMessages = 0;
     for (const { step } of batch) for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
 
-    const started = performance.now();
+    const started = nowMs();
     const messages: Message[] = [];
     for (const { step } of batch) messages.push(...step.messages);
     if (question) messages.push(question);
@@ -196,7 +197,7 @@ export class Application implements Surroundings {
 
   #setSysctls(where: Where, ops: readonly SysctlOp[]): void {
     const { log } = this.#options;
-    const started = performance.now();
+    const started = nowMs();
     const results = this.netns(where).visit(() => {
       const done: ReturnType<typeof setSysctl>[] = [];
       for (const op of ops) {
@@ -224,7 +225,7 @@ export class Application implements Surroundings {
   }
 
   #applyFirewall(ops: Parameters<Firewall['apply']>[0]): void {
-    const started = performance.now();
+    const started = nowMs();
     const changed = this.#options.firewall().apply(ops);
     const ms = elapsed(started);
     for (const [i, op] of ops.entries()) {
@@ -251,7 +252,7 @@ export class Application implements Surroundings {
   }
 
   #timed(op: Op, body: () => void): void {
-    const started = performance.now();
+    const started = nowMs();
     body();
     const { log } = this.#options;
     if (log !== silent) log.debug(show(op), { ms: elapsed(started) });
@@ -283,7 +284,7 @@ const missing: readonly number[] = [errno.ENOENT, errno.ENODEV, errno.ESRCH, err
 
 const isMissing = (error: unknown) => error instanceof Refusal && missing.includes(error.errno);
 
-const elapsed = (since: number) => Math.round((performance.now() - since) * 100) / 100;
+const elapsed = (since: number) => Math.round((nowMs() - since) * 100) / 100;
 
 function takeWhile<T extends Op>(ops: readonly Op[], from: number, matches: (op: Op) => op is T): T[] {
   const taken: T[] = [];

@@ -1,4 +1,5 @@
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 
@@ -25,14 +26,14 @@ export class BridgeLock {
   /** Marks this process as one that uses the bridges, until it ends. Throws CniError 11 when somebody has them alone for too long. */
   share(): void {
     if (this.#shared || this.#alone) return;
-    const deadline = performance.now() + shareTimeoutMs;
+    const deadline = nowMs() + shareTimeoutMs;
     while (true) {
       const answer = this.#libc.flock(this.#fd, LOCK.SH | LOCK.NB);
       if (answer === 0) break;
       if (answer !== -errno.EAGAIN && answer !== -errno.EINTR) {
         throw new CniError(code.kernel, `cannot lock the host's network namespace: ${errnoName(answer)}`);
       }
-      if (performance.now() > deadline) {
+      if (nowMs() > deadline) {
         throw new CniError(code.tryAgainLater, `the host's bridges were locked for ${shareTimeoutMs} ms`, {
           details:
             'another process is removing an unused bridge and does not finish: /proc/locks names it (FLOCK WRITE)',

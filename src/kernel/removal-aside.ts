@@ -4,6 +4,7 @@ import { deleteLink } from '../netlink/link-message.ts';
 import { decodeError, decodeMessages, encodeMessages, NLM_F, NLMSG } from '../netlink/message.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import { type Op, show } from '../plan/op.ts';
+import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 import { refusal } from './refusal.ts';
@@ -21,7 +22,7 @@ const MSG_DONTWAIT = 0x40; // recv(2)
  */
 export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boolean {
   const op: Op = { op: 'link.del', in: 'host', dev };
-  const started = performance.now();
+  const started = nowMs();
   const socket = NetlinkSocket.open(libc, protocol.ROUTE);
   const request = encodeMessages([deleteLink(dev)], 1, [NLM_F.REQUEST | NLM_F.ACK]);
   const end = libc.sendAside(socket.fd, request);
@@ -30,7 +31,7 @@ export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boo
       const sent = end();
       if (sent < 0) throw new CniError(code.kernel, `cannot ask the kernel for "${show(op)}": ${errnoName(sent)}`);
       if (!answer(libc, socket.fd, op)) return false;
-      log.change(show(op), { ms: Math.round((performance.now() - started) * 100) / 100 });
+      log.change(show(op), { ms: Math.round((nowMs() - started) * 100) / 100 });
       return true;
     } finally {
       socket[Symbol.dispose]();

@@ -1,6 +1,7 @@
 import { MulticastGroups } from 'netlink/dist/rt/gen_structs.js';
 import { CniError, code } from '../cni/error.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
+import { nowMs } from '../sys/clock.ts';
 import type { Libc } from '../sys/libc.ts';
 import type { Netns } from './netns.ts';
 import { readAddresses, readLink } from './observe.ts';
@@ -20,7 +21,7 @@ function waitFor(
   look: () => string | undefined,
 ): string | undefined {
   if (look() === undefined) return undefined;
-  const deadline = performance.now() + timeoutMs;
+  const deadline = nowMs() + timeoutMs;
   using socket = netns.visit(() => NetlinkSocket.listen(libc, protocol.ROUTE, group));
   while (true) {
     const missing = look();

@@ -1,5 +1,6 @@
 import { closeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
 import { NetlinkError } from './error.ts';
@@ -121,7 +122,7 @@ export class NetlinkSocket implements Disposable {
     }
     this.#send(encodeMessages(messages, first, flags), patience);
 
-    const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
+    const deadline = nowMs() + (patience.timeoutMs ?? answerTimeoutMs);
     let batchFailed = false;
     while (missing > 0) {
       const received = this.#receive(batchFailed ? undefined : deadline);
@@ -181,7 +182,7 @@ export class NetlinkSocket implements Disposable {
     throw new CniError(code.tryAgainLater, `${patience.waitingFor} kept changing while it was read, ${attempts} times`);
   }
 
-  /** Notifications, waiting for the first until `deadline` (performance.now()). `lost`: some were dropped, so look again. */
+  /** Notifications, waiting for the first until `deadline` (nowMs()). `lost`: some were dropped, so look again. */
   notifications(deadline: number): Reply[] | 'timeout' | 'lost' {
     const received = this.#receive(deadline);
     return received === 'truncated' ? 'lost' : received;
@@ -197,7 +198,7 @@ export class NetlinkSocket implements Disposable {
   #dumpOnce({ type, flags, body }: Message, patience: Patience): Reply[] | undefined {
     const seq = this.#number(1);
     this.#send(encodeMessages([{ type, body }], seq, [NLM_F.REQUEST | NLM_F.DUMP | flags]), patience);
-    const deadline = performance.now() + (patience.timeoutMs ?? answerTimeoutMs);
+    const deadline = nowMs() + (patience.timeoutMs ?? answerTimeoutMs);
     const replies: Reply[] = [];
     let interrupted = false;
     while (true) {
@@ -262,7 +263,7 @@ export class NetlinkSocket implements Disposable {
       if (length !== -errno.EAGAIN) {
         throw new CniError(code.kernel, `cannot receive from a netlink socket: ${errnoName(length)}`);
       }
-      const left = deadline === undefined ? 0 : Math.ceil(deadline - performance.now());
+      const left = deadline === undefined ? 0 : Math.ceil(deadline - nowMs());
       if (left <= 0) return 'timeout';
       this.#libc.poll(this.fd, POLLIN, left);
     }

@@ -2,7 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { PT_LOAD, readElf } from '../../scripts/build/elf.ts';
 import { alignForHugePages } from '../../scripts/build/huge-pages.ts';
+import { turnOffMutexChecks } from '../../scripts/build/mutex-checks.ts';
 import { purposeOfName } from '../bench/systemcalls.ts';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
@@ -66,9 +68,17 @@ for (const { name: build, path: plugin } of builds) {
 }
 
 for (const { name: build, path: plugin } of builds) {
-  t.test(`${build} is laid out for huge pages`, (t) => {
-    const laidOut = readFileSync(plugin);
-    t.ok(alignForHugePages(laidOut).equals(laidOut), 'there is nothing left to move');
+  t.test(`what every start of ${build} maps and fills`, (t) => {
+    const executable = readFileSync(plugin);
+    t.ok(alignForHugePages(executable).equals(executable), 'code and constants are laid out for huge pages');
+    t.equal(turnOffMutexChecks(executable), false, "the debug checks of V8's mutexes are off, or not there");
+    if (build === 'pkg') {
+      const snapshot = readElf(executable).segments.findLast(({ type }) => type === PT_LOAD);
+      const bytes = snapshot?.fileSize ?? Number.POSITIVE_INFINITY;
+      const most = 3_500_000; // copied by every start. Node's own modules are half of it: a module more may be the reason
+      t.ok(bytes <= most, `a snapshot of ${bytes} bytes, at most ${most}`);
+      t.ok(bytes > most / 2, 'the budget is not idle');
+    }
     t.end();
   });
 }

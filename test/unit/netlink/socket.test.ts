@@ -4,6 +4,7 @@ import { CniError } from '../../../src/cni/error.ts';
 import { NetlinkError } from '../../../src/netlink/error.ts';
 import type { Message, Outcome } from '../../../src/netlink/message.ts';
 import { NetlinkSocket, protocol } from '../../../src/netlink/socket.ts';
+import { nowMs } from '../../../src/sys/clock.ts';
 import { errno } from '../../../src/sys/errno.ts';
 import { ack, done, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
@@ -307,7 +308,7 @@ t.test('notifications: what came, nothing in time, or some were lost', async (t)
   t.teardown(() => socket[Symbol.dispose]());
   // struct sockaddr_nl: AF_NETLINK, pad, pid 0, group 9 as a bit
   t.strictSame(libc.log, ['socket 0', 'bind 100000000000000000010000']);
-  const soon = () => performance.now() + 10;
+  const soon = () => nowMs() + 10;
   t.match(socket.notifications(soon()), [{ type: 20, body: Buffer.from('01020304', 'hex') }]);
   t.equal(socket.notifications(soon()), 'lost');
   t.equal(socket.notifications(soon()), 'timeout');
