@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundle, project } from './bundle.ts';
 import { type Architecture, checkExecutable, replaceExecutable, runtimeExecutable } from './executable.ts';
+import { turnOffWarmUpThread } from './warm-up-thread.ts';
 
 /** Makes an executable with `bun build --compile`. Any processor's can be made on any other. */
 export async function buildBun(output: string, arch: Architecture): Promise<void> {
@@ -24,6 +25,7 @@ export async function buildBun(output: string, arch: Architecture): Promise<void
       });
       if (status !== 0) throw new Error(`bun ${args.join(' ')}: exit status ${status}\n${stderr}${stdout}`);
     },
+    change: turnOffWarmUpThread,
     check: (temporary) => checkExecutable(temporary, base, arch),
   });
 }

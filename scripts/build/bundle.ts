@@ -79,7 +79,7 @@ export async function bundle(runtime: Runtime, outdir: string): Promise<Bundle> 
   let hot = '';
   for (const chunk of output) {
     if (chunk.type !== 'chunk') throw new Error(`rollup: unexpected ${chunk.fileName}`);
-    if (chunk.fileName === hotName) hot = betweenParts(chunk.code);
+    if (chunk.fileName === hotName) hot = publishedLate(betweenParts(chunk.code));
     else rare.push(`${JSON.stringify(`./${chunk.fileName}`)}: (exports, part) => {${betweenParts(chunk.code)}}`);
   }
   return { hot: `${linking}\n${hot}`, rare: `({${rare.join(',\n')}})`, metafile };
@@ -93,11 +93,23 @@ const hotName = 'hot.js';
 /** What one part asks of another is told apart from what it asks of the runtime. */
 const betweenParts = (code: string) => code.replace(/\brequire\('\.\//g, "part('./");
 
+/** What the hot part exports is put together when the first rare part is asked for. */
+function publishedLate(code: string): string {
+  const isExport = (line: string) => /^exports\.[\w$]+ = [\w$]+;$/.test(line);
+  const lines = code.split('\n');
+  const others = lines.filter((line) => !isExport(line)).join('\n');
+  return `${others}\nfunction publish() {\n${lines.filter(isExport).join('\n')}\n}`;
+}
+
 /** Evaluates a rare part when it is first asked for. */
 const linking = `
 const exports = {};
-const parts = { './${hotName}': exports };
+const parts = {};
 const part = (name) => {
+  if (!('./${hotName}' in parts)) {
+    parts['./${hotName}'] = exports;
+    publish();
+  }
   if (name in parts) return parts[name];
   const its = (parts[name] = {});
   rare[name](its, part);

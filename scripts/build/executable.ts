@@ -21,7 +21,7 @@ export async function replaceExecutable(
     check,
   }: {
     make: (temporary: string) => Promise<void>;
-    change?: (executable: Buffer) => void;
+    change?: (executable: Buffer) => unknown;
     check: (temporary: string) => Promise<void>;
   },
 ): Promise<void> {
@@ -43,7 +43,7 @@ export async function replaceExecutable(
  * was written in, of 2 MiB at most, and a start maps whole pieces. Of a file copied by copy_file_range(2), page by page, an ADD takes a
  * sixth longer.
  */
-async function rewrite(path: string, change: (executable: Buffer) => void): Promise<void> {
+async function rewrite(path: string, change: (executable: Buffer) => unknown): Promise<void> {
   const bytes = alignForHugePages(await readFile(path));
   change(bytes);
   await rm(path);
