@@ -60,7 +60,7 @@ export class Contender implements Disposable {
   constructor(executable: Executable, workDir: string) {
     this.name = executable.name;
     this.label = executable.label;
-    // Copies, all written alike a moment ago: how the kernel has a file in memory, which is worth a sixth of an ADD, depends on how it got there.
+    // Copies, all written alike a moment ago: how the kernel has a file in memory, which is worth up to a third of an ADD, depends on how it got there.
     const folder = join(workDir, `${executable.name}-plugins`);
     mkdirSync(folder);
     const copy = (file: string) => join(folder, basename(file));
