@@ -64,6 +64,9 @@ const targets: Record<string, Target> = {
   'plain ADD with 60000 leases': { bun: 0.05, pkg: 0.1 },
 };
 
+/** What an ADD with the fullest store must not exceed, as a ratio to one of the same executable with an empty store. */
+export const growthLimit = 1.2;
+
 /** An empty series, with its target if it has one. */
 export function newSeries(
   section: Series['section'],

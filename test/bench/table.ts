@@ -1,22 +1,21 @@
 import type { ContenderName } from './contender.ts';
-import type { Results, Series } from './results.ts';
+import { growthLimit, type Results, type Series } from './results.ts';
 import { median, pairedRatio, quantile } from './statistics.ts';
 
 const order: ContenderName[] = ['go', 'pkg', 'bun'];
 
 /** The series as lines of a terminal: medians, quartiles, ratios with the target behind them. */
 export function terminal(series: readonly Series[]): string {
-  return series
-    .map((one) => {
-      const cells = order.map((name) => {
-        const samples = one.samples[name];
-        if (!samples) return ''.padEnd(42);
-        const spread = `${figure(one, quantile(samples, 0.25))}–${figure(one, quantile(samples, 0.75))}`;
-        return `${name} ${figure(one, median(samples))} (${spread})${ratioText(one, name)}`.padEnd(42);
-      });
-      return `${`${one.network} ${describe(one)}`.padEnd(46)} ${cells.join(' ')}`.trimEnd();
-    })
-    .join('\n');
+  const lines = series.map((one) => {
+    const cells = order.map((name) => {
+      const samples = one.samples[name];
+      if (!samples) return ''.padEnd(42);
+      const spread = `${figure(one, quantile(samples, 0.25))}–${figure(one, quantile(samples, 0.75))}`;
+      return `${name} ${figure(one, median(samples))} (${spread})${ratioText(one, name)}`.padEnd(42);
+    });
+    return `${`${one.network} ${describe(one)}`.padEnd(46)} ${cells.join(' ')}`.trimEnd();
+  });
+  return [...lines, growthText(series)].filter(Boolean).join('\n');
 }
 
 const describe = (series: Series) =>
@@ -71,15 +70,32 @@ export function markdown(results: Results): string {
       lines.push(`| | on disk | ${size('go')} | ${size('pkg')} | | ${size('bun')} | |`);
     }
     lines.push('');
+    if (section === 'leases') lines.push(growthText(rows), '');
   }
   if (results.timelines.length > 0) lines.push(...timelineTable(results), '');
   if (results.floors.length > 0) lines.push(...floorTable(results), '');
   return lines.join('\n');
 }
 
+/** How much longer an ADD takes with the fullest store than with an empty one. Here each contender is compared with itself. */
+function growthText(series: readonly Series[]): string {
+  const adds = series.filter(({ section, what }) => section === 'leases' && what === 'ADD');
+  const [empty, full] = [adds[0], adds.at(-1)];
+  if (!empty || !full || empty === full) return '';
+  const times = order.flatMap((name) => {
+    const [before, after] = [empty.samples[name], full.samples[name]];
+    if (!before || !after) return [];
+    const ratio = median(after) / median(before);
+    const verdict = name === 'go' ? '' : ` (≤ ${growthLimit}${ratio <= growthLimit ? '' : ' missed'})`;
+    return [`${label[name]} ${ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0)}${verdict}`];
+  });
+  return `ADD with ${(full.leases ?? 0).toLocaleString('en')} leases to ADD with none, of the same executable: ${times.join(', ')}.`;
+}
+
+const label = { go: 'Go', pkg: 'tsbridge', bun: 'tsbridge-bun' };
+
 /** Where the time of one ADD goes; see timeline.ts. */
 function timelineTable({ timelines }: Results): string[] {
-  const label = { go: 'Go', pkg: 'tsbridge', bun: 'tsbridge-bun' };
   return [
     '### Where the time of one ADD goes',
     '',
