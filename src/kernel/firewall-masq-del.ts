@@ -3,7 +3,7 @@ import type { Message, Outcome } from '../netlink/message.ts';
 import { addressBytes } from '../netlink/nft-address.ts';
 import { delRule, getRules, type Rule, ruleOf } from '../netlink/nft-rule.ts';
 import { delElements, delSet, elementsIn, getElement, getElements } from '../netlink/nft-set.ts';
-import { delTable } from '../netlink/nft-table.ts';
+import { delTable, getTables, tableOf } from '../netlink/nft-table.ts';
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
 import type { Pod } from './firewall-masq-add.ts';
@@ -27,6 +27,7 @@ export class MasqDel implements Step {
   readonly #entries: Entry[] = [];
   #isLast = false; // no pod is left
   #rules: Rule[] = []; // of all networks; read only for the last pod
+  #things = 0; // in the table beside its chain: sets of all networks; read only for the last pod
 
   constructor(network: string, family: Family) {
     this.#pods = setName('pods', family, network);
@@ -57,6 +58,8 @@ export class MasqDel implements Step {
     if (elementsIn(pods, ours + 1).length > ours) return;
     this.#isLast = true;
     this.#rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
+    const tables = dump((writer) => getTables(writer)).map(({ body }) => tableOf(body));
+    this.#things = (tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0) - 1;
   }
 
   write(tx: Transaction): void {
@@ -67,9 +70,9 @@ export class MasqDel implements Step {
       for (const { handle } of rules) tx.push(this, 'rule', delRule(writer, FAMILY, TABLE, CHAIN, handle));
       tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#pods));
       tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#local));
-      // With the last network's rule goes the table; not when rules are missing, which says nothing about other networks' sets.
-      const gone = tx.without(FAMILY, rules.length);
-      if (gone > 0 && gone === this.#rules.length) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      // With the last network goes the table. Whether it is the last, the sets tell as well: somebody may have removed another's rule.
+      const gone = tx.without(FAMILY, rules.length + 2);
+      if (gone === this.#rules.length + this.#things) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }
     const keys = this.#entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));

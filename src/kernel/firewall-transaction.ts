@@ -69,9 +69,9 @@ export class Transaction {
     this.#gone.set(family, Number.NaN);
   }
 
-  /** Counts rules that go; gives how many of this family's go in all. */
-  without(family: number, rules: number): number {
-    const gone = (this.#gone.get(family) ?? 0) + rules;
+  /** Counts rules and sets that go; gives how many of this family's go in all. */
+  without(family: number, things: number): number {
+    const gone = (this.#gone.get(family) ?? 0) + things;
     this.#gone.set(family, gone);
     return gone;
   }

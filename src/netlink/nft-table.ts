@@ -33,8 +33,12 @@ export function getTables(writer: NftWriter): Message {
   return { type: NFT_MSG.GETTABLE, flags: 0, body: writer.end() };
 }
 
-/** The table that a reply is about. */
-export const tableOf = (body: Buffer): { family: number; name: string } => ({
-  family: body[0] as number,
-  name: textOf(attribute(body.subarray(NFGEN_LENGTH), NFTA_TABLE.NAME)) ?? '',
-});
+/** The table that a reply is about. `use` is how many chains, sets and other things are in it. */
+export function tableOf(body: Buffer): { family: number; name: string; use: number } {
+  const bytes = body.subarray(NFGEN_LENGTH);
+  return {
+    family: body[0] as number,
+    name: textOf(attribute(bytes, NFTA_TABLE.NAME)) ?? '',
+    use: attribute(bytes, NFTA_TABLE.USE)?.readUInt32BE(0) ?? 0,
+  };
+}

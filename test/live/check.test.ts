@@ -213,6 +213,33 @@ for (const build of builds) {
       t.strictSame(host.leftovers(), []);
     });
 
+    t.test(
+      'DEL of the last pod goes on without the rule of one family, and leaves a network without its rule alone',
+      async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const other = { ...conf, name: 'other', bridge: 'chk1', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } };
+        const [pod, stays] = [host.container(), host.container()];
+        t.equal(host.cni({ command: 'ADD', container: pod, conf }).status, 0);
+        const { json: prevResult } = host.cni({ command: 'ADD', container: stays, conf: other });
+        deleteRule(host, 'inet', 'postrouting', '@pods6.checked');
+        deleteRule(host, 'inet', 'postrouting', '@pods4.other');
+        t.equal(host.cni({ command: 'DEL', container: pod, conf }).stdout, '');
+        t.notMatch(ruleset(host), /\.checked/);
+        t.match(ruleset(host), /set pods4\.other \{[^}]*10\.2\.0\.2/, 'the other pod waits for its rule');
+        const again = host.container();
+        t.equal(host.cni({ command: 'ADD', container: again, conf: other }).status, 0);
+        t.equal(
+          host.cni({ command: 'CHECK', container: stays, conf: other, prevResult }).stdout,
+          '',
+          'which an ADD makes',
+        );
+        deleteRule(host, 'inet', 'postrouting', '@pods4.other');
+        for (const one of [stays, again]) t.equal(host.cni({ command: 'DEL', container: one, conf: other }).stdout, '');
+        t.equal(host.run(['nft', 'list', 'ruleset']), '', 'nothing is left, the table neither');
+        t.strictSame(host.leftovers(), []);
+      },
+    );
+
     t.test('lets be what others change and what a chain adds', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const pod = host.container();

@@ -129,6 +129,8 @@ export class FakeNft {
       const writer = new NftWriter();
       writer.begin(Number(tableFamily));
       writer.text(1, name);
+      const inTable = [...this.state.chains, ...this.state.sets.keys()];
+      writer.u32(3, inTable.filter((one) => one.startsWith(`${tableFamily} `)).length);
       return message(request.seq, NFT_MSG.NEWTABLE, 2, writer.end());
     });
     return [...tables, done(request.seq)];

@@ -267,7 +267,28 @@ t.test('masq.del', async (t) => {
     firewall.apply([add('10.1.0.5', 'a')]);
     kernel.state.rules = [];
     t.strictSame(firewall.apply([del('10.1.0.5', 'a')]), [true]);
-    t.strictSame([...kernel.state.sets.keys()], []);
+    t.strictSame(kernel.state, { tables: [], chains: [], sets: new Map(), rules: [] });
+  });
+
+  t.test('one with two families, of which one has no rule left, too, at the first attempt', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);
+    kernel.state.rules.pop();
+    let attempts = 0;
+    kernel.before = () => {
+      attempts++;
+    };
+    t.strictSame(firewall.apply([del('10.1.0.5', 'a'), del('fd00::5', 'a')]), [true, true]);
+    t.strictSame(kernel.state, { tables: [], chains: [], sets: new Map(), rules: [] });
+    t.equal(attempts, 1);
+  });
+
+  t.test('and leaves the sets of another network, whose rule alone is gone', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('10.9.0.5', 'b', { network: 'other' })]);
+    kernel.state.rules.pop();
+    t.strictSame(firewall.apply([del('10.1.0.5', 'a')]), [true]);
+    t.strictSame([...kernel.state.sets.keys()], ['1 pods4.other', '1 local4.other']);
   });
 
   t.test('and leaves the sets of other networks, whose rules are gone as well', async (t) => {

@@ -456,7 +456,7 @@ t.test('replies', async (t) => {
   t.equal(elementsIn(replies(local, local), 5).length, 5, 'no more than are asked for');
   t.strictSame(
     tableOf(bytes('02000007 08000100 6e617400 08000300 00000002 0c000400 0000000000000003 08000200 00000000')),
-    { family: NFPROTO.IPV4, name: 'nat' },
+    { family: NFPROTO.IPV4, name: 'nat', use: 2 },
   );
   t.equal(
     generationOf(bytes('00000007 08000100 00000007 08000200 000002af 08000300 6e667400')),
