@@ -1,35 +1,53 @@
-import type { Family } from '../ip/address.ts';
+import { type Interval, prefixInterval } from '../netlink/nft-address.ts';
 import { getChain } from '../netlink/nft-chain.ts';
 import { getRules, hasRuleOn } from '../netlink/nft-rule.ts';
+import { elementsIn, getElements } from '../netlink/nft-set.ts';
 import { NftWriter } from '../netlink/nft-writer.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import { dumper } from './firewall-commit.ts';
 import * as masquerade from './firewall-masquerade.ts';
 import { setName, TABLE } from './firewall-names.ts';
 import * as spoofCheck from './firewall-spoofcheck.ts';
-import type { MissingRule } from './state.ts';
+import type { Dump } from './firewall-transaction.ts';
+import type { FirewallGap, LocalPrefixes } from './state.ts';
 
-/** The rules that should masquerade what is in the network's sets, and are missing. */
-export function masqueradeGaps(socket: NetlinkSocket, network: string, families: readonly Family[]): MissingRule[] {
+/** Of what masquerades a network's pods what is missing: of each family the rule, or prefixes in the set that the rule excepts. */
+export function masqueradeGaps(socket: NetlinkSocket, network: string, local: LocalPrefixes): FirewallGap[] {
   const { FAMILY, CHAIN, CHAIN_TEXT } = masquerade;
-  const rules = dumper(socket)((writer) => getRules(writer, FAMILY, TABLE, CHAIN));
-  const isMissing = (family: Family) =>
-    !hasRuleOn(rules, setName('pods', family, network), setName('local', family, network));
-  const missing = families.filter(isMissing);
-  if (missing.length === 0) return [];
-  const hasChain = rules.length > 0 || isThere(socket, FAMILY, CHAIN);
-  return missing.map((family) => ({
-    does: `masquerades IPv${family}`,
-    nft: commands(`inet ${TABLE} ${CHAIN}`, hasChain, CHAIN_TEXT, masquerade.masqueradeRule(network, family)),
-  }));
+  const dump = dumper(socket);
+  const rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN));
+  return [...local].flatMap(([family, prefixes]) => {
+    const set = setName('local', family, network);
+    if (hasRuleOn(rules, setName('pods', family, network), set)) {
+      const missing = missingPrefixes(dump, set, prefixes);
+      if (missing.length === 0) return [];
+      const nft = `add element inet ${TABLE} ${set} { ${missing.join(', ')} }`;
+      return [{ what: `${missing.join(', ')} in the set of what pods reach with their own address`, nft }];
+    }
+    const hasChain = rules.length > 0 || isThere(socket, FAMILY, CHAIN);
+    const nft = commands(`inet ${TABLE} ${CHAIN}`, hasChain, CHAIN_TEXT, masquerade.masqueradeRule(network, family));
+    return [{ what: `the rule that masquerades IPv${family}`, nft }];
+  });
+}
+
+/** The prefixes that lie in no interval of the set. */
+function missingPrefixes(dump: Dump, set: string, prefixes: readonly string[]): string[] {
+  const { FAMILY, compareKeys, intervalsOf } = masquerade;
+  const intervals = intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, set))));
+  return prefixes.filter((prefix) => {
+    const { first, end } = prefixInterval(prefix);
+    const holds = (wider: Interval) =>
+      compareKeys(wider.first, first) <= 0 && (!wider.end || (end !== undefined && compareKeys(end, wider.end) <= 0));
+    return !intervals.some(holds);
+  });
 }
 
 /** The same of the rule that checks source addresses. */
-export function spoofCheckGaps(socket: NetlinkSocket): MissingRule[] {
+export function spoofCheckGaps(socket: NetlinkSocket): FirewallGap[] {
   const { FAMILY, CHAIN, CHAIN_TEXT, RULE_TEXT, hasSpoofCheckRule } = spoofCheck;
   if (hasSpoofCheckRule(dumper(socket))) return [];
   const nft = commands(`bridge ${TABLE} ${CHAIN}`, isThere(socket, FAMILY, CHAIN), CHAIN_TEXT, RULE_TEXT);
-  return [{ does: 'drops frames with spoofed MAC addresses', nft }];
+  return [{ what: 'the rule that drops frames with spoofed MAC addresses', nft }];
 }
 
 const isThere = (socket: NetlinkSocket, family: number, chain: string): boolean =>

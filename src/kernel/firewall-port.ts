@@ -1,9 +1,8 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { CniError } from '../cni/error.ts';
-import type { Family } from '../ip/address.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import type { Op } from '../plan/op.ts';
-import type { MasqState, MissingRule } from './state.ts';
+import type { FirewallGap, LocalPrefixes, MasqState } from './state.ts';
 
 /** The operations that the firewall carries out. */
 export type FirewallOp = Extract<Op, { op: 'masq.add' | 'masq.del' | 'spoofcheck.add' | 'spoofcheck.del' }>;
@@ -21,13 +20,13 @@ export interface Firewall {
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
   /** Kernel.masqueradeGaps. */
-  masqueradeGaps(network: string, families: readonly Family[]): MissingRule[];
+  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[];
   /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
   spoofChecked(dev: string): { mac: string; comment: string } | undefined;
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
   /** Kernel.spoofCheckGaps. */
-  spoofCheckGaps(): MissingRule[];
+  spoofCheckGaps(): FirewallGap[];
   /** Kernel.nftablesUsable. */
   usable(): boolean;
   /** Kernel.nftablesMissing. */

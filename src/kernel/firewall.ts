@@ -19,7 +19,7 @@ import type { Firewall, FirewallOp, MakeFirewall } from './firewall-port.ts';
 import { type Checked, readChecked, SpoofCheckAdd, SpoofCheckDel } from './firewall-spoofcheck.ts';
 import type { Step } from './firewall-transaction.ts';
 import { removeGoLeftovers } from './go-leftovers.ts';
-import type { MasqState, MissingRule } from './state.ts';
+import type { FirewallGap, LocalPrefixes, MasqState } from './state.ts';
 
 /** Masquerade and MAC spoof checks in nf_tables. */
 export const makeFirewall: MakeFirewall = (open) => new NftFirewall(open);
@@ -51,8 +51,8 @@ class NftFirewall implements Firewall {
     return elementsIn(outcome.replies).map(({ comment = '' }) => ({ network, address, comment }));
   }
 
-  masqueradeGaps(network: string, families: readonly Family[]): MissingRule[] {
-    return masqueradeGaps(this.#open(), network, families);
+  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[] {
+    return masqueradeGaps(this.#open(), network, local);
   }
 
   spoofChecked(dev: string): { mac: string; comment: string } | undefined {
@@ -64,7 +64,7 @@ class NftFirewall implements Firewall {
     return readChecked(dumper(this.#open()));
   }
 
-  spoofCheckGaps(): MissingRule[] {
+  spoofCheckGaps(): FirewallGap[] {
     return spoofCheckGaps(this.#open());
   }
 

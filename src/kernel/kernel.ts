@@ -1,8 +1,7 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { CniError } from '../cni/error.ts';
-import type { Family } from '../ip/address.ts';
 import type { Op, Where } from '../plan/op.ts';
-import type { AddressState, LinkState, MasqState, MissingRule, RouteState, VlanState } from './state.ts';
+import type { AddressState, FirewallGap, LinkState, LocalPrefixes, MasqState, RouteState, VlanState } from './state.ts';
 
 /**
  * Everything that the plugin asks of the kernel. Reads never change anything; `apply` is the only writer.
@@ -35,14 +34,17 @@ export interface Kernel extends Disposable {
 
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
-  /** Of the rules that masquerade what is in the network's sets, those that somebody has removed. */
-  masqueradeGaps(network: string, families: readonly Family[]): MissingRule[];
+  /**
+   * What somebody has removed of what masquerades the network's pods: rules, and prefixes that pods reach with their own address. `local`
+   * names these prefixes, of the families that are wanted.
+   */
+  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[];
   /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
   spoofChecked(dev: string): { mac: string; comment: string } | undefined;
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
   /** The rule that checks, if somebody has removed it. */
-  spoofCheckGaps(): MissingRule[];
+  spoofCheckGaps(): FirewallGap[];
 
   /**
    * Carries out the operations in order. The inverse of each one that changed something is pushed onto `undo` the moment it is known to

@@ -84,7 +84,7 @@ export function openKernel({ libc, log, firewall: make = makeFirewall }: KernelO
     portsInVlan: (vid) => readPortsInVlan(theHost(), vid),
     sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
     masqueraded: (network, address) => options.firewall().masqueraded(network, address),
-    masqueradeGaps: (network, families) => options.firewall().masqueradeGaps(network, families),
+    masqueradeGaps: (network, local) => options.firewall().masqueradeGaps(network, local),
     spoofChecked: (dev) => options.firewall().spoofChecked(dev),
     spoofCheckedAll: () => options.firewall().spoofCheckedAll(),
     spoofCheckGaps: () => options.firewall().spoofCheckGaps(),

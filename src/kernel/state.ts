@@ -1,3 +1,5 @@
+import type { Family } from '../ip/address.ts';
+
 /** What the kernel says of a link. From RTM_NEWLINK, linux/if_link.h. */
 export interface LinkState {
   index: number;
@@ -53,8 +55,11 @@ export interface MasqState {
   comment: string;
 }
 
-/** A rule of our own that somebody else has removed. */
-export interface MissingRule {
-  does: string; // 'masquerades IPv4'
+/** The prefixes that pods of a network reach with their own address, by family. */
+export type LocalPrefixes = ReadonlyMap<Family, readonly string[]>;
+
+/** Something of our own in nf_tables, beside what belongs to one attachment, that somebody else has removed. */
+export interface FirewallGap {
+  what: string; // 'the rule that masquerades IPv4'
   nft: string; // the commands of nft that make it anew
 }

@@ -2,7 +2,7 @@ import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
-import type { AddressState, LinkState, MissingRule, RouteState, VlanState } from '../kernel/state.ts';
+import type { AddressState, FirewallGap, LinkState, RouteState, VlanState } from '../kernel/state.ts';
 import { gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
 import { showRoute } from './op.ts';
 import { usesVlans, wantedVlans } from './vlan.ts';
@@ -29,7 +29,7 @@ export interface Observed {
   forwarding: Record<Family, string | undefined>; // the sysctls' values
   masqueraded: string[]; // addresses
   spoofCheckedMac: string | undefined;
-  missingRules: MissingRule[]; // that act on the two
+  firewallGaps: FirewallGap[]; // that act on the two
 }
 
 /**
@@ -166,8 +166,8 @@ function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed
       out.push(`frames from ${observed.host.name} are checked for the MAC address ${checked}, expected ${mac}`);
     }
   }
-  for (const { does, nft } of observed.missingRules) {
-    out.push(`the rule that ${does} is missing (the next ADD in this network makes it, and so does: nft '${nft}')`);
+  for (const { what, nft } of observed.firewallGaps) {
+    out.push(`${what} is missing (the next ADD in this network makes it, and so does: nft '${nft}')`);
   }
   return out;
 }

@@ -5,10 +5,11 @@ import type { NetConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open.ts';
-import type { LinkState, MissingRule } from '../kernel/state.ts';
+import type { FirewallGap, LinkState } from '../kernel/state.ts';
 import { gatewayDevice } from '../plan/add.ts';
 import { drift, type Expected, type Observed } from '../plan/drift.ts';
 import { mustPrefix } from '../plan/gateway.ts';
+import { localPrefixes } from '../plan/masquerade.ts';
 import { hostVethName } from '../plan/names.ts';
 import { usesVlans } from '../plan/vlan.ts';
 import { openIpam } from './ipam.ts';
@@ -92,7 +93,7 @@ async function observe(
       : { 4: undefined, 6: undefined },
     masqueraded: masquerading.addresses,
     spoofCheckedMac,
-    missingRules: [...masquerading.missingRules, ...(spoofCheckedMac ? kernel.spoofCheckGaps() : [])],
+    firewallGaps: [...masquerading.firewallGaps, ...(spoofCheckedMac ? kernel.spoofCheckGaps() : [])],
   };
 }
 
@@ -108,26 +109,27 @@ function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, conta
   return undefined;
 }
 
-/** What is masqueraded, and the rules that should do it and do not: of what is in no set, no rule can be missing. */
+/** What is masqueraded, and what is missing of what should do it: of what is in no set, nothing can be. */
 async function observeMasquerade(
   kernel: Kernel,
   conf: NetConf,
   attachment: Attachment,
   { ips }: Expected,
-): Promise<{ addresses: string[]; missingRules: MissingRule[] }> {
-  if (!conf.ipMasq) return { addresses: [], missingRules: [] };
+): Promise<{ addresses: string[]; firewallGaps: FirewallGap[] }> {
+  if (!conf.ipMasq) return { addresses: [], firewallGaps: [] };
   const prefixes = ips.map(({ address }) => address);
   const viaNftables = conf.ipMasqBackend !== 'iptables';
   if (viaNftables && (conf.ipMasqBackend === 'nftables' || kernel.nftablesUsable())) {
     const inSet = prefixes.filter((prefix) => kernel.masqueraded(conf.name, bare(prefix)).length > 0);
-    const families = [...new Set(inSet.map((prefix) => mustPrefix(prefix).family))];
+    const families = new Set(inSet.map((prefix) => mustPrefix(prefix).family));
+    const local = new Map([...families].map((family) => [family, localPrefixes(conf, ips, family)]));
     return {
       addresses: inSet.map(bare),
-      missingRules: families.length > 0 ? kernel.masqueradeGaps(conf.name, families) : [],
+      firewallGaps: local.size > 0 ? kernel.masqueradeGaps(conf.name, local) : [],
     };
   }
   const { iptablesMasqCheck } = await import('../kernel/iptables.ts');
-  return { addresses: iptablesMasqCheck(attachment, prefixes), missingRules: [] };
+  return { addresses: iptablesMasqCheck(attachment, prefixes), firewallGaps: [] };
 }
 
 const bare = (prefix: string) => prefix.slice(0, prefix.indexOf('/'));

@@ -126,6 +126,15 @@ const removals: { title: string; remove: (host: Host) => void; msg: RegExp; time
     times: 2,
   },
   {
+    title: 'prefixes that pods reach with their own address',
+    remove: (host) => {
+      host.run(['nft', 'flush', 'set', 'inet', 'tsbridge', 'local4.checked']);
+      host.run(['nft', 'flush', 'set', 'inet', 'tsbridge', 'local6.checked']);
+    },
+    msg: /^10\.1\.0\.0\/24.* in the set of what pods reach with their own address is missing .*; .*\/64 in the set/,
+    times: 2,
+  },
+  {
     title: 'the rule of the spoof check',
     remove: (host) => deleteRule(host, 'bridge', 'prerouting', '@checked'),
     msg: /^the rule that drops frames with spoofed MAC addresses is missing \(.* nft 'add rule bridge tsbridge prerouting iifname @checked/,

@@ -10,6 +10,7 @@ import {
 } from '../../../src/kernel/firewall-masquerade.ts';
 import { setName } from '../../../src/kernel/firewall-names.ts';
 import type { FirewallOp } from '../../../src/kernel/firewall-port.ts';
+import type { LocalPrefixes } from '../../../src/kernel/state.ts';
 import { NetlinkSocket, protocol } from '../../../src/netlink/socket.ts';
 import { errno } from '../../../src/sys/errno.ts';
 import { FakeNft } from './fake-nft.ts';
@@ -191,7 +192,16 @@ t.test('masq.add', async (t) => {
       'both tried, and one was refused',
     );
     t.equal(kernel.elements('1 pods6.podnet')?.length, 3);
-    t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), []);
+    t.strictSame(
+      firewall.masqueradeGaps(
+        'podnet',
+        new Map([
+          [4, []],
+          [6, []],
+        ]),
+      ),
+      [],
+    );
     kernel.state.rules = [];
     kernel.state.chains = [];
     t.strictSame(firewall.apply([add('10.1.0.5', 'a')]), [false], 'even when nothing else is to be done');
@@ -377,19 +387,38 @@ t.test('rules that somebody has removed, in the words of nft', async (t) => {
   const { kernel, firewall } = make();
   firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a'), add('10.9.0.5', 'b', { network: 'other' })]);
   kernel.log.length = 0;
-  t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), []);
-  t.strictSame(kernel.log, ['dump GETRULE'], 'one question when all is well');
+  const both: LocalPrefixes = new Map([
+    [4, ['10.1.0.0/16', '10.1.7.0/24']],
+    [6, ['fd00::/64']],
+  ]);
+  t.strictSame(firewall.masqueradeGaps('podnet', both), []);
+  t.strictSame(kernel.log, ['dump GETRULE', 'dump GETSETELEM', 'dump GETSETELEM'], 'nothing else when all is well');
   kernel.state.rules = kernel.state.rules.slice(1);
   const four = {
-    does: 'masquerades IPv4',
+    what: 'the rule that masquerades IPv4',
     nft: 'add rule inet tsbridge postrouting ip saddr @pods4.podnet ip daddr != @local4.podnet ip daddr != 224.0.0.0/4 counter masquerade',
   };
-  t.strictSame(firewall.masqueradeGaps('podnet', [4, 6]), [four]);
-  t.strictSame(firewall.masqueradeGaps('podnet', [6]), []);
+  t.strictSame(firewall.masqueradeGaps('podnet', both), [four]);
+  t.strictSame(firewall.masqueradeGaps('podnet', new Map([[6, []]])), []);
   kernel.state.rules = [];
   kernel.state.chains = [];
   const chain = 'add chain inet tsbridge postrouting { type nat hook postrouting priority 100; policy accept; }; ';
-  t.strictSame(firewall.masqueradeGaps('podnet', [4]), [{ ...four, nft: chain + four.nft }]);
+  t.strictSame(firewall.masqueradeGaps('podnet', new Map([[4, []]])), [{ ...four, nft: chain + four.nft }]);
+});
+
+t.test('prefixes that somebody has removed, in the words of nft', async (t) => {
+  const { firewall } = make();
+  firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);
+  const wanted: LocalPrefixes = new Map([
+    [4, ['10.1.0.0/16', '10.1.0.0/17', '10.0.0.0/15', '192.168.0.0/16', '0.0.0.0/0', '255.0.0.0/8']],
+    [6, ['fd00::/64']],
+  ]);
+  t.strictSame(firewall.masqueradeGaps('podnet', wanted), [
+    {
+      what: '10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 in the set of what pods reach with their own address',
+      nft: 'add element inet tsbridge local4.podnet { 10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 }',
+    },
+  ]);
 });
 
 t.test('refusals', async (t) => {

@@ -62,7 +62,7 @@ const healthy: Observed = {
   forwarding: { 4: '1', 6: '1' },
   masqueraded: ['10.1.0.2', '2001:db8::2'],
   spoofCheckedMac: '02:00:00:00:00:02',
-  missingRules: [],
+  firewallGaps: [],
 };
 
 t.test('a network that is as ADD left it has no differences', async (t) => t.same(drift(conf, expected, healthy), []));
@@ -154,7 +154,9 @@ for (const { title, over, differences } of [
   { title: 'masquerade', over: { masqueraded: ['10.1.0.2'] }, differences: ['2001:db8::2 is not masqueraded'] },
   {
     title: 'a rule that acts on what is in the sets',
-    over: { missingRules: [{ does: 'masquerades IPv4', nft: 'add rule inet tsbridge postrouting masquerade' }] },
+    over: {
+      firewallGaps: [{ what: 'the rule that masquerades IPv4', nft: 'add rule inet tsbridge postrouting masquerade' }],
+    },
     differences: [
       "the rule that masquerades IPv4 is missing (the next ADD in this network makes it, and so does: nft 'add rule inet tsbridge postrouting masquerade')",
     ],
