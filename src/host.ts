@@ -16,6 +16,7 @@ import { asCniError, CniError, code } from './cni/error.ts';
 import type { Host } from './dispatch.ts';
 import { nowMs } from './sys/clock.ts';
 import type { Libc } from './sys/libc.ts';
+import { newBytes } from './sys/new-bytes.ts';
 import { readShortFile } from './sys/short-file.ts';
 
 /** A network configuration is some kilobytes, with a prevResult some more: anything beyond this is a mistake. */
@@ -95,7 +96,7 @@ const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBu
  * Throws CniError 5: it cannot be read, there is too much on it, or nothing more has come for half a minute.
  */
 export function readToEnd(fd: number): Uint8Array {
-  let buffer = Buffer.allocUnsafe(64 * 1024);
+  let buffer = newBytes(64 * 1024);
   let length = 0;
   let deadline = nowMs() + pipeTimeoutMs;
   for (;;) {
@@ -103,7 +104,7 @@ export function readToEnd(fd: number): Uint8Array {
       if (length >= stdinMaxBytes) {
         throw stdinError(`more than ${stdinMaxBytes / 1024 / 1024} MiB`, 'a network configuration is some kilobytes');
       }
-      buffer = Buffer.concat([buffer, Buffer.allocUnsafe(3 * length)], Math.min(4 * length, stdinMaxBytes));
+      buffer = Buffer.concat([buffer, newBytes(3 * length)], Math.min(4 * length, stdinMaxBytes));
     }
     try {
       const got = readSync(fd, buffer, length, buffer.length - length, null);
@@ -135,7 +136,7 @@ const EAGAIN = 11;
 /** What is in a file, or at this moment in a pipe or a socket. Nothing of a terminal, and of what cannot be read. */
 export function peek(fd: number, load: () => Libc): Uint8Array {
   const nothing = new Uint8Array();
-  const buffer = Buffer.allocUnsafe(64 * 1024);
+  const buffer = newBytes(64 * 1024);
   try {
     const kind = fstatSync(fd).mode & S_IFMT;
     if (kind === S_IFREG) return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, null));

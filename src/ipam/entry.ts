@@ -31,10 +31,21 @@ export function formatEntry({ life, written, ips }: Entry): string {
 /** The entry that a link target holds, or undefined when it holds none. */
 export function parseEntry(target: string): Entry | undefined {
   const [made = '', written = '', ...ips] = target.split(',');
-  if (ips.length === 0 || !/^[0-9a-z]{1,9}$/.test(written)) return undefined;
-  const match = /^(?:-|([0-9a-f]{8})(?:\.([0-9a-z]+))?)$/.exec(made);
-  if (!match) return undefined;
-  const [, boot, cookie] = match;
-  const life = boot === undefined ? undefined : cookie === undefined ? { boot } : { boot, cookie };
-  return { life, written: Number.parseInt(written, 36), ips };
+  if (ips.length === 0 || written.length > 9 || !consistsOf(written, base36)) return undefined;
+  const entry = { written: Number.parseInt(written, 36), ips };
+  if (made === '-') return { ...entry, life: undefined };
+  const dot = made.indexOf('.');
+  const boot = dot < 0 ? made : made.slice(0, dot);
+  if (boot.length !== 8 || !consistsOf(boot, base36.slice(0, 16))) return undefined;
+  if (dot < 0) return { ...entry, life: { boot } };
+  const cookie = made.slice(dot + 1);
+  return consistsOf(cookie, base36) ? { ...entry, life: { boot, cookie } } : undefined;
+}
+
+const base36 = '0123456789abcdefghijklmnopqrstuvwxyz';
+
+/** Without a regular expression: every DEL reads an entry, and the first one of a process takes 0.05 ms. */
+function consistsOf(text: string, characters: string): boolean {
+  for (let i = 0; i < text.length; i++) if (!characters.includes(text.charAt(i))) return false;
+  return text !== '';
 }

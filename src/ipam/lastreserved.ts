@@ -11,6 +11,7 @@ import {
   writeSync,
 } from '#fs';
 import { type Ip, parseIp } from '../ip/address.ts';
+import { newBytes } from '../sys/new-bytes.ts';
 import { ioFailure } from './iofailure.ts';
 import type { Place } from './place.ts';
 
@@ -35,7 +36,7 @@ export class LastReserved implements Disposable {
   /** The address, or undefined when there is none yet. */
   read(): Ip | undefined {
     if (this.#fd === undefined) return undefined;
-    const bytes = Buffer.allocUnsafe(64);
+    const bytes = newBytes(64);
     this.#length = readSync(this.#fd, bytes, 0, bytes.length, 0);
     return parseIp(bytes.toString('latin1', 0, this.#length).trim());
   }

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openIfThere, readSync, S_IFMT, S_IFREG } from '#fs';
+import { newBytes } from '../sys/new-bytes.ts';
 import { errnoOf, ioFailure } from './iofailure.ts';
 
 /**
@@ -68,7 +69,7 @@ export function openLease(path: string): LeaseFile | undefined {
   }
   if (fd === undefined) return undefined;
   try {
-    const bytes = Buffer.allocUnsafe(MAX_BYTES + 1);
+    const bytes = newBytes(MAX_BYTES + 1);
     const content = parseLease(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, null)));
     // An empty read may be a FIFO or a device as well.
     if (content === 'garbled' && (fstatSync(fd).mode & S_IFMT) !== S_IFREG) {

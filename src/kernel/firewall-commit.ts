@@ -64,7 +64,7 @@ function remembering(dump: Dump): Dump {
   const known = new Map<string, Reply[]>();
   return (question) => {
     const message = question(new NftWriter());
-    const key = `${message.type} ${message.body.join(' ')}`;
+    const key = `${message.type} ${message.body.toString('latin1')}`;
     const replies = known.get(key) ?? dump(() => message);
     known.set(key, replies);
     return replies;

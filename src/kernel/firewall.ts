@@ -33,9 +33,13 @@ class NftFirewall implements Firewall {
 
   apply(ops: readonly FirewallOp[]): boolean[] {
     const changed = ops.map(() => false);
-    const steps = stepsOf(ops);
-    commit(this.#open(), [...steps.keys()], (step) => show(steps.get(step) as FirewallOp));
-    for (const step of steps.keys()) step.mark(changed);
+    const parts = stepsOf(ops);
+    commit(
+      this.#open(),
+      parts.map(({ step }) => step),
+      (one) => show((parts.find(({ step }) => step === one) as Part).op),
+    );
+    for (const { step } of parts) step.mark(changed);
     return changed;
   }
 
@@ -94,13 +98,22 @@ class NftFirewall implements Firewall {
 /** A step that knows which of the operations made a difference. */
 type OpStep = Step & { mark(changed: boolean[]): void };
 
-/** The operations as steps: those on the same sets together, what adds before what deletes. Each with an operation that stands for it. */
-function stepsOf(ops: readonly FirewallOp[]): Map<OpStep, FirewallOp> {
-  const byKey = new Map<string, [OpStep, FirewallOp]>();
+/** A step, and an operation that stands for it. */
+interface Part {
+  key: string;
+  step: OpStep;
+  op: FirewallOp;
+}
+
+/** The operations as steps: those on the same sets together, what adds before what deletes. */
+function stepsOf(ops: readonly FirewallOp[]): Part[] {
+  const parts: Part[] = [];
   const stepFor = <S extends OpStep>(key: string, op: FirewallOp, make: () => S): S => {
-    const [step] = byKey.get(key) ?? [make()];
-    if (!byKey.has(key)) byKey.set(key, [step, op]);
-    return step as S;
+    const known = parts.find((part) => part.key === key);
+    if (known) return known.step as S;
+    const step = make();
+    parts.push({ key, step, op });
+    return step;
   };
   for (const [i, op] of ops.entries()) {
     if (op.op === 'spoofcheck.add') {
@@ -115,7 +128,7 @@ function stepsOf(ops: readonly FirewallOp[]): Map<OpStep, FirewallOp> {
       else stepFor(key, op, () => new MasqDel(op.network, family)).add(pod);
     }
   }
-  return new Map([...byKey.values()].sort(([, a], [, b]) => Number(isDel(a)) - Number(isDel(b))));
+  return [...parts.filter(({ op }) => !isDel(op)), ...parts.filter(({ op }) => isDel(op))];
 }
 
 const isDel = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';

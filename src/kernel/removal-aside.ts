@@ -7,6 +7,7 @@ import { type Op, show } from '../plan/op.ts';
 import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
+import { newBytes } from '../sys/new-bytes.ts';
 import { refusal } from './refusal.ts';
 
 const MSG_DONTWAIT = 0x40; // recv(2)
@@ -41,7 +42,7 @@ export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boo
 
 /** The kernel works inside send(2): its answer is there when that has returned. Whether it had such a link. */
 function answer(libc: Libc, fd: number, op: Op): boolean {
-  const bytes = Buffer.allocUnsafe(4096);
+  const bytes = newBytes(4096);
   const length = libc.recv(fd, bytes, MSG_DONTWAIT);
   if (length < 0) throw new CniError(code.kernel, `no answer from the kernel to "${show(op)}": ${errnoName(length)}`);
   const reply = decodeMessages(bytes.subarray(0, length)).find(({ type }) => type === NLMSG.ERROR);

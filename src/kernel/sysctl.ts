@@ -1,6 +1,7 @@
 import { closeSync, O_RDONLY, O_RDWR, openSync, readSync, writeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { errno } from '../sys/errno.ts';
+import { newBytes } from '../sys/new-bytes.ts';
 import { readShortFileIfThere } from '../sys/short-file.ts';
 
 // /proc/sys/net shows the namespace of the thread that looks: these are to be called inside Netns.visit.
@@ -34,7 +35,7 @@ export function setSysctl(key: string, value: string): SysctlResult {
   let fd: number | undefined;
   try {
     fd = openSysctl(pathOf(key));
-    const bytes = Buffer.allocUnsafe(valueMaxBytes);
+    const bytes = newBytes(valueMaxBytes);
     const before = bytes.toString('latin1', 0, readSync(fd, bytes, 0, valueMaxBytes, 0)).trim();
     if (before === value) return { changed: false };
     // NB: proc_dointvec() takes a write at offset 0 only (kernel/sysctl.c).

@@ -1,3 +1,5 @@
+import { newBytes } from '../sys/new-bytes.ts';
+
 /**
  * Writes message bodies: a protocol's header, then attributes. Lengths, types and numbers are in the machine's order, which is
  * little-endian on every platform we build for — struct nlattr, linux/netlink.h.
@@ -15,7 +17,7 @@
  * The package gives the numbers of the messages, and the tests compare these bytes with its own.
  */
 export class AttributeWriter {
-  #bytes = Buffer.allocUnsafeSlow(4096);
+  #bytes = newBytes(4096);
   #start = 0; // of the body being written
   #at = 0;
 
@@ -106,7 +108,7 @@ export class AttributeWriter {
   #room(length: number): void {
     if (this.#at + length <= this.#bytes.length) return;
     const unfinished = this.#bytes.subarray(this.#start, this.#at);
-    this.#bytes = Buffer.allocUnsafeSlow(2 * (unfinished.length + length) + 4096);
+    this.#bytes = newBytes(2 * (unfinished.length + length) + 4096);
     this.#bytes.set(unfinished);
     this.#at = unfinished.length;
     this.#start = 0;

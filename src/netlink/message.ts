@@ -27,7 +27,7 @@ export const NLMSG = { NOOP: 1, ERROR: 2, DONE: 3, OVERRUN: 4 } as const;
 export interface Message {
   type: number;
   flags: number; // NLM_F_*
-  body: Uint8Array; // the protocol's own header, then attributes
+  body: Buffer; // the protocol's own header, then attributes
   /** The kernel answers with one message of its own (RTM_GETLINK of one link, NFT_MSG_GETSET …) instead of an ACK. */
   get?: true;
   /** Never acknowledged, though it may fail: NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END. */

@@ -3,6 +3,7 @@ import { CniError, code } from '../cni/error.ts';
 import { nowMs } from '../sys/clock.ts';
 import { errno, errnoName } from '../sys/errno.ts';
 import type { Libc } from '../sys/libc.ts';
+import { newBytes } from '../sys/new-bytes.ts';
 import { NetlinkError } from './error.ts';
 import {
   decodeError,
@@ -246,7 +247,7 @@ export class NetlinkSocket implements Disposable {
   #receive(deadline: number | undefined): Reply[] | 'timeout' | 'lost' | 'truncated' {
     while (true) {
       // Views into a datagram stay alive: the next one goes behind it.
-      if (!this.#into || this.#into.length < this.#longest) this.#into = Buffer.allocUnsafeSlow(2 * this.#longest);
+      if (!this.#into || this.#into.length < this.#longest) this.#into = newBytes(2 * this.#longest);
       const into = this.#into;
       const length = this.#libc.recv(this.fd, into, MSG_DONTWAIT_TRUNC);
       if (length > into.length) {

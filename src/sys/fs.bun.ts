@@ -1,6 +1,7 @@
 import type * as NodeFs from 'node:fs';
 import { errno, errnoName } from './errno.ts';
 import { lastErrno, libcSymbols } from './libc-symbols.bun.ts';
+import { newBytes } from './new-bytes.ts';
 
 /*
  * Files, by libc. Bun's own node:fs takes half a millisecond to load, a twentieth of an ADD, and libc is open anyway (libc-symbols.bun.ts).
@@ -161,7 +162,7 @@ export function symlinkSync(target: string, path: string): void {
 
 /** readlink(2); undefined when there is nothing of that name (ENOENT). */
 export function readlinkIfThere(path: string): string | undefined {
-  const bytes = Buffer.allocUnsafe(4096); // PATH_MAX
+  const bytes = newBytes(4096); // PATH_MAX
   const length = call('readlink', pathBytes(path), bytes, bytes.length);
   if (length === -errno.ENOENT) return undefined;
   return bytes.toString('utf8', 0, check(length, 'readlink', path));

@@ -1,4 +1,5 @@
 import { closeSync, O_RDONLY, openIfThere, openSync, readSync } from '#fs';
+import { newBytes } from './new-bytes.ts';
 
 // What the kernel says about itself is a word or a few. NB: for a read in /proc/sys it makes a buffer as large as ours, and clears it
 // (proc_sys_call_handler); readFile's is 256 KiB.
@@ -15,7 +16,7 @@ export function readShortFileIfThere(path: string): string | undefined {
 
 function readAndClose(fd: number): string {
   try {
-    const bytes = Buffer.allocUnsafe(mostBytes);
+    const bytes = newBytes(mostBytes);
     return bytes.toString('latin1', 0, readSync(fd, bytes, 0, mostBytes, null)).trim();
   } finally {
     closeSync(fd);

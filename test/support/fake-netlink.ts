@@ -16,7 +16,7 @@ export type Received = Buffer | number;
 
 /** struct nlmsghdr and body, as the kernel sends it. */
 export const message = (seq: number, type: number, flags: number, body: Uint8Array): Buffer => {
-  return Buffer.from(encodeMessages([{ type, body }], seq, [flags]));
+  return Buffer.from(encodeMessages([{ type, body: Buffer.from(body) }], seq, [flags]));
 };
 
 const int = (value: number) => {
@@ -27,7 +27,7 @@ const int = (value: number) => {
 
 /** NLMSG_ERROR with NETLINK_CAP_ACK and, if there is a text, NETLINK_EXT_ACK. An errno of 0 is an ACK. */
 export function ack(request: Seen, number = 0, text?: string, offset?: number): Buffer {
-  const header = encodeMessages([{ type: request.type, body: new Uint8Array() }], request.seq, [request.flags]);
+  const header = encodeMessages([{ type: request.type, body: Buffer.alloc(0) }], request.seq, [request.flags]);
   const parts: Uint8Array[] = [int(-number), header];
   const tlv = (type: number, data: Buffer) => {
     const attribute = Buffer.alloc(4 + ((data.length + 3) & ~3));
