@@ -56,7 +56,8 @@ export function kernelRoutes(routes: readonly Route[], ips: readonly ResultIp[])
   const subnets = ips.map((ip) => mustPrefix(ip.address));
   const gatewayOf = (family: Family) =>
     ips.find((ip) => ip.gateway && mustPrefix(ip.address).family === family)?.gateway;
-  const out = new Map<string, Route>();
+  const out: Route[] = [];
+  const keys: string[] = [];
   for (const route of routes) {
     const dst = networkOf(mustPrefix(route.dst));
     const gw = route.gw ?? (route.scope === scopeLink ? undefined : gatewayOf(dst.family));
@@ -66,12 +67,19 @@ export function kernelRoutes(routes: readonly Route[], ips: readonly ResultIp[])
     if (via && !isLinkLocal && !subnets.some((subnet) => contains(subnet, via))) {
       const onLink: Route = { dst: `${gw}/${via.family === 4 ? 32 : 128}`, scope: scopeLink };
       if (route.table !== undefined) onLink.table = route.table;
-      out.set(routeKey(onLink), onLink);
+      const at = keys.indexOf(routeKey(onLink));
+      if (at >= 0) out[at] = onLink;
+      else {
+        keys.push(routeKey(onLink));
+        out.push(onLink);
+      }
     }
     const whole: Route = { ...route, dst: formatPrefix(dst), ...(gw === undefined ? {} : { gw }) };
-    if (!out.has(routeKey(whole))) out.set(routeKey(whole), whole);
+    if (keys.includes(routeKey(whole))) continue;
+    keys.push(routeKey(whole));
+    out.push(whole);
   }
-  return [...out.values()];
+  return out;
 }
 
 /** What has to happen to an interface's addresses so that it has `wanted`. */
