@@ -23,8 +23,7 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   // A snapshot is made by the very executable that restores it: for another processor, do without.
   const useSnapshot = arch === process.arch;
   const entry = join(outdir, 'tsbridge.cjs');
-  const prelude = await readFile(join(import.meta.dirname, 'snapshot-prelude.cjs'), 'utf8');
-  await writeFile(entry, useSnapshot ? snapshotScript(prelude, program) : plainScript(program));
+  await writeFile(entry, useSnapshot ? await snapshotScript(program) : plainScript(program));
 
   // pkg runs, through the shell and below the temporary directory, `node --experimental-sea-config`, which has to be of
   // the version that ends up in the executable, and `npx postject`, which has to be the one installed here.
@@ -37,7 +36,7 @@ shift
 ${useSnapshot ? 'node "$SEA_BLOB" "$3" &&' : ''} exec node "$POSTJECT" "$@"
 `;
   await writeFile(join(tools, 'npx'), npx, { mode: 0o755 });
-  const withFlags = `#!/bin/sh\nexec "$NODE" ${v8Flags.join(' ')} --expose-internals --no-warnings "$@"\n`;
+  const withFlags = `#!/bin/sh\nexec "$NODE" ${[...v8Flags, ...snapshotFlags].join(' ')} "$@"\n`;
   await writeFile(join(tools, 'node'), withFlags, { mode: 0o755 });
   process.env.NODE = process.execPath;
   process.env.SEA_BLOB = join(import.meta.dirname, 'sea-blob.ts');
@@ -85,7 +84,8 @@ export const plainScript = ({ hot, rare }: Omit<Bundle, 'metafile'>): string => 
  * then be compiled as well, and restoring them costs more than it saves; nor of the rare part, for the same reason.
  * At last, for the bytecode of Node's modules beside the snapshot, of which few are kept (sea-blob.ts): these whole.
  */
-function snapshotScript(prelude: string, { hot, rare }: Omit<Bundle, 'metafile'>): string {
+export async function snapshotScript({ hot, rare }: Omit<Bundle, 'metafile'>): Promise<string> {
+  const prelude = await readFile(join(import.meta.dirname, 'snapshot-prelude.cjs'), 'utf8');
   const run = (code: string) => `runInThisContext(${JSON.stringify(code)}, { filename: 'tsbridge' })`;
   return `${prelude}
 const { runInThisContext } = process.getBuiltinModule('node:vm');
@@ -103,7 +103,7 @@ delete globalThis.startupSnapshot;
  * V8's options, of the process that takes the snapshot as of those that start from it: V8 refuses bytecode that was made under others
  * (SerializedCodeData::SanityCheck), and compiles what is kept of Node's modules again.
  */
-const v8Flags = [
+export const v8Flags = [
   // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects long-running servers
   // from crafted keys; this process reads what root wrote and ends.
   '--no-rehash-snapshot',
@@ -116,6 +116,9 @@ const v8Flags = [
   '--no-maglev',
   '--no-opt',
 ];
+
+/** Options of Node's for the process that takes the snapshot, alone. A warning would load all that writes to stderr. */
+export const snapshotFlags = ['--expose-internals', '--no-warnings'];
 
 // https://nodejs.org/api/single-executable-applications.html
 const seaConfig = {

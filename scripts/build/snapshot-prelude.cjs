@@ -80,5 +80,12 @@ require('internal/process/pre_execution').prepareMainThreadExecution(false, true
   new TextDecoder().decode(text);
   process.hrtime();
   process.uptime();
-  setImmediate(() => {});
+  const listener = () => {};
+  process.on('nothing', listener);
+  process.removeListener('nothing', listener);
+  process.getBuiltinModule('node:util').types.isDataView(text);
+  // Loading node:ffi does this. Nobody listens for warnings in this process.
+  require('internal/util').emitExperimentalWarning('nothing');
+  // The first one finds out what the next ones call.
+  setImmediate(() => void setImmediate(() => {}));
 }
