@@ -5,15 +5,28 @@ import { elementsIn, getElements } from '../netlink/nft-set.ts';
 import { NftWriter } from '../netlink/nft-writer.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import { dumper } from './firewall-commit.ts';
-import * as masquerade from './firewall-masquerade.ts';
+import {
+  compareKeys,
+  intervalsOf,
+  CHAIN as MASQUERADE_CHAIN,
+  CHAIN_TEXT as MASQUERADE_CHAIN_TEXT,
+  FAMILY as MASQUERADE_FAMILY,
+  masqueradeRule,
+} from './firewall-masquerade.ts';
 import { setName, TABLE } from './firewall-names.ts';
-import * as spoofCheck from './firewall-spoofcheck.ts';
+import {
+  hasSpoofCheckRule,
+  CHAIN as SPOOF_CHECK_CHAIN,
+  CHAIN_TEXT as SPOOF_CHECK_CHAIN_TEXT,
+  FAMILY as SPOOF_CHECK_FAMILY,
+  RULE_TEXT as SPOOF_CHECK_RULE_TEXT,
+} from './firewall-spoofcheck.ts';
 import type { Dump } from './firewall-transaction.ts';
 import type { FirewallGap, LocalPrefixes } from './state.ts';
 
 /** Of what masquerades a network's pods what is missing: of each family the rule, or prefixes in the set that the rule excepts. */
 export function masqueradeGaps(socket: NetlinkSocket, network: string, local: LocalPrefixes): FirewallGap[] {
-  const { FAMILY, CHAIN, CHAIN_TEXT } = masquerade;
+  const [FAMILY, CHAIN] = [MASQUERADE_FAMILY, MASQUERADE_CHAIN];
   const dump = dumper(socket);
   const rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN));
   return [...local].flatMap(([family, prefixes]) => {
@@ -25,15 +38,15 @@ export function masqueradeGaps(socket: NetlinkSocket, network: string, local: Lo
       return [{ what: `${missing.join(', ')} in the set of what pods reach with their own address`, nft }];
     }
     const hasChain = rules.length > 0 || isThere(socket, FAMILY, CHAIN);
-    const nft = commands(`inet ${TABLE} ${CHAIN}`, hasChain, CHAIN_TEXT, masquerade.masqueradeRule(network, family));
+    const nft = commands(`inet ${TABLE} ${CHAIN}`, hasChain, MASQUERADE_CHAIN_TEXT, masqueradeRule(network, family));
     return [{ what: `the rule that masquerades IPv${family}`, nft }];
   });
 }
 
 /** The prefixes that lie in no interval of the set. */
 function missingPrefixes(dump: Dump, set: string, prefixes: readonly string[]): string[] {
-  const { FAMILY, compareKeys, intervalsOf } = masquerade;
-  const intervals = intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, set))));
+  const elements = dump((writer) => getElements(writer, MASQUERADE_FAMILY, TABLE, set));
+  const intervals = intervalsOf(elementsIn(elements));
   return prefixes.filter((prefix) => {
     const { first, end } = prefixInterval(prefix);
     const holds = (wider: Interval) =>
@@ -44,9 +57,10 @@ function missingPrefixes(dump: Dump, set: string, prefixes: readonly string[]): 
 
 /** The same of the rule that checks source addresses. */
 export function spoofCheckGaps(socket: NetlinkSocket): FirewallGap[] {
-  const { FAMILY, CHAIN, CHAIN_TEXT, RULE_TEXT, hasSpoofCheckRule } = spoofCheck;
   if (hasSpoofCheckRule(dumper(socket))) return [];
-  const nft = commands(`bridge ${TABLE} ${CHAIN}`, isThere(socket, FAMILY, CHAIN), CHAIN_TEXT, RULE_TEXT);
+  const [FAMILY, CHAIN] = [SPOOF_CHECK_FAMILY, SPOOF_CHECK_CHAIN];
+  const chain = `bridge ${TABLE} ${CHAIN}`;
+  const nft = commands(chain, isThere(socket, FAMILY, CHAIN), SPOOF_CHECK_CHAIN_TEXT, SPOOF_CHECK_RULE_TEXT);
   return [{ what: 'the rule that drops frames with spoofed MAC addresses', nft }];
 }
 

@@ -22,11 +22,16 @@ function waitFor(
 ): string | undefined {
   if (look() === undefined) return undefined;
   const deadline = nowMs() + timeoutMs;
-  using socket = netns.visit(() => NetlinkSocket.listen(libc, protocol.ROUTE, group));
-  while (true) {
-    const missing = look();
-    if (missing === undefined) return undefined;
-    if (socket.notifications(deadline) === 'timeout') return look();
+  // NB: not `using`, whose helpers every call would evaluate.
+  const socket = netns.visit(() => NetlinkSocket.listen(libc, protocol.ROUTE, group));
+  try {
+    while (true) {
+      const missing = look();
+      if (missing === undefined) return undefined;
+      if (socket.notifications(deadline) === 'timeout') return look();
+    }
+  } finally {
+    socket[Symbol.dispose]();
   }
 }
 
