@@ -38,7 +38,9 @@ export function processHost(startedAt: number): Host & { exit(status: number): n
   let boot: string | undefined;
   return {
     env: process.env,
-    argv: process.argv.slice(2),
+    get argv() {
+      return process.argv.slice(2);
+    },
     readStdin: () => readToEnd(0),
     peekStdin: () => peek(0, loadOrRefuse),
     stdout: (text) => writeAll(1, text),

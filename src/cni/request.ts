@@ -28,7 +28,7 @@ const required: Record<Command, readonly string[]> = {
   VERSION: [],
 };
 
-const isCommand = (text: string): text is Command => Object.hasOwn(required, text);
+const isCommand = (text: string): text is Command => Object.keys(required).includes(text);
 
 /**
  * The request that the environment describes. Throws CniError 4.

@@ -87,6 +87,11 @@ for (const runtime of ['node', 'bun'] satisfies Runtime[]) {
     t.strictSame(lazy, Object.keys(lazyParts).sort(), 'what is loaded when it is asked for');
 
     t.ok(hot.length <= 1.1 * hotMost, `nothing else is in the part that is always evaluated: ${hot.length} bytes`);
+    t.notMatch(
+      hot,
+      /SuppressedError|getOwnPropertyDescriptor/,
+      'no helpers of the bundler are: `using` and `import * as` bring them',
+    );
     t.ok(rare.length > 100 * kB, `libraries are in the other: ${rare.length} bytes`);
     const unused = Object.keys(metafile.inputs).filter(
       (input) => input.endsWith('.node') || input.includes('node-gyp'),
