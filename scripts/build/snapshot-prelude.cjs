@@ -38,7 +38,7 @@ require('internal/process/pre_execution').prepareMainThreadExecution(false, true
   const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
   const text = new TextEncoder().encode('{"a":1}\n');
   fs.writeSync(fd, text, 0);
-  const buffer = Buffer.allocUnsafe(64 * 1024);
+  const buffer = Buffer.allocUnsafeSlow(64 * 1024);
   fs.readSync(fd, buffer, 0, buffer.length, 0);
   fs.readSync(fd, buffer, 0, buffer.length, null);
   fs.fstatSync(fd);
@@ -73,10 +73,9 @@ require('internal/process/pre_execution').prepareMainThreadExecution(false, true
   Buffer.alloc(8, 1);
   Buffer.from(text.buffer, 0, 2);
   Buffer.concat([part, part]);
-  const whole = Buffer.allocUnsafeSlow(64);
   for (const read of ['readUInt16LE', 'readUInt16BE', 'readUInt32LE', 'readUInt32BE', 'readInt32LE', 'readBigUInt64LE'])
-    whole[read](0);
-  for (const write of ['writeUInt16LE', 'writeUInt16BE', 'writeUInt32LE', 'writeUInt32BE']) whole[write](1, 0);
+    buffer[read](0);
+  for (const write of ['writeUInt16LE', 'writeUInt16BE', 'writeUInt32LE', 'writeUInt32BE']) buffer[write](1, 0);
   new TextDecoder().decode(text);
   process.hrtime();
   process.uptime();

@@ -2,7 +2,7 @@ import type { Family } from '../ip/address.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { addressBytes } from '../netlink/nft-address.ts';
 import { delRule, getRules, type Rule, ruleOf } from '../netlink/nft-rule.ts';
-import { delElements, delSet, elementsIn, getElement, getElements } from '../netlink/nft-set.ts';
+import { delElements, delSet, elementsIn, getElement, getElements, getSets, setNameOf } from '../netlink/nft-set.ts';
 import { delTable, getTables, tableOf } from '../netlink/nft-table.ts';
 import type { NftWriter } from '../netlink/nft-writer.ts';
 import { errno } from '../sys/errno.ts';
@@ -27,7 +27,8 @@ export class MasqDel implements Step {
   readonly #entries: Entry[] = [];
   #isLast = false; // no pod is left
   #rules: Rule[] = []; // of all networks; read only for the last pod
-  #things = 0; // in the table beside its chain: sets of all networks; read only for the last pod
+  #sets: string[] = []; // the same of sets
+  #holdsOthers = false; // something of somebody else's is in the table: it stays
 
   constructor(network: string, family: Family) {
     this.#pods = setName('pods', family, network);
@@ -59,7 +60,9 @@ export class MasqDel implements Step {
     this.#isLast = true;
     this.#rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
     const tables = dump((writer) => getTables(writer)).map(({ body }) => tableOf(body));
-    this.#things = (tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0) - 1;
+    this.#sets = dump((writer) => getSets(writer, FAMILY, TABLE)).map(({ body }) => setNameOf(body));
+    const use = tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0;
+    this.#holdsOthers = use > this.#sets.length + 1; // the chain
   }
 
   write(tx: Transaction): void {
@@ -68,11 +71,13 @@ export class MasqDel implements Step {
     if (this.#isLast) {
       const rules = this.#rules.filter(({ sets }) => sets.includes(this.#pods));
       for (const { handle } of rules) tx.push(this, 'rule', delRule(writer, FAMILY, TABLE, CHAIN, handle));
-      tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#pods));
-      tx.push(this, 'set', delSet(writer, FAMILY, TABLE, this.#local));
+      // SPEC "DEL": what somebody has removed counts as done.
+      const sets = this.#sets.filter((name) => name === this.#pods || name === this.#local);
+      for (const name of sets) tx.push(this, 'set', delSet(writer, FAMILY, TABLE, name));
       // With the last network goes the table. Whether it is the last, the sets tell as well: somebody may have removed another's rule.
-      const gone = tx.without(FAMILY, rules.length + 2);
-      if (gone === this.#rules.length + this.#things) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      const gone = tx.without(FAMILY, rules.length + sets.length);
+      const isLastNetwork = gone === this.#rules.length + this.#sets.length;
+      if (isLastNetwork && !this.#holdsOthers) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }
     const keys = this.#entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));

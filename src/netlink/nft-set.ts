@@ -1,7 +1,7 @@
 import { attributeEnd, attributeType, nextAttribute } from './attribute.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';
 import { commentData, commentOf } from './nft-comment.ts';
-import { NFGEN_LENGTH } from './nft-reader.ts';
+import { attribute, NFGEN_LENGTH, textOf } from './nft-reader.ts';
 import {
   ELEM_INTERVAL_END,
   NFT_MSG,
@@ -132,6 +132,16 @@ export function getSet(writer: NftWriter, family: number, table: string, name: s
   writer.text(NFTA_SET.NAME, name);
   return { type: NFT_MSG.GETSET, flags: 0, body: writer.end(), get: true };
 }
+
+/** Asks for all sets of a table; for NetlinkSocket.dump. */
+export function getSets(writer: NftWriter, family: number, table: string): Message {
+  writer.begin(family);
+  writer.text(NFTA_SET.TABLE, table);
+  return { type: NFT_MSG.GETSET, flags: 0, body: writer.end() };
+}
+
+/** The name of the set that a reply is about. */
+export const setNameOf = (body: Buffer): string => textOf(attribute(body.subarray(NFGEN_LENGTH), NFTA_SET.NAME)) ?? '';
 
 function elementsBody(
   writer: NftWriter,

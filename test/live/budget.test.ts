@@ -57,7 +57,8 @@ for (const { name: build, path: plugin } of builds) {
       const added = host.cni({ command: 'ADD', container: host.container(), conf, wrapper });
       t.equal(added.status, 0, added.stdout);
       const calls = readFileSync(trace, 'utf8');
-      if (build === 'bun')
+      // On arm64 the thread that gets heap pages ready is there: scripts/build/warm-up-thread.ts.
+      if (build === 'bun' && process.arch === 'x64')
         t.notMatch(calls, / clone3?\(/, `${conf.name}: no thread is started that would not earn its start`);
       const made = count(calls);
       t.ok(

@@ -249,6 +249,18 @@ for (const build of builds) {
       },
     );
 
+    t.test('DEL of the last pod goes on without the chain and the sets of local prefixes', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      t.equal(host.cni({ command: 'ADD', container: pod, conf }).status, 0);
+      host.run(['nft', 'flush chain inet tsbridge postrouting; delete chain inet tsbridge postrouting']);
+      for (const set of ['local4.checked', 'local6.checked'])
+        host.run(['nft', 'delete', 'set', 'inet', 'tsbridge', set]);
+      t.equal(host.cni({ command: 'DEL', container: pod, conf }).stdout, '');
+      t.equal(host.run(['nft', 'list', 'ruleset']), '', 'nothing is left');
+      t.strictSame(host.leftovers(), []);
+    });
+
     t.test('lets be what others change and what a chain adds', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const pod = host.container();

@@ -5,30 +5,12 @@ import { bundle } from '../../scripts/build/bundle.ts';
 import { runtimeExecutable } from '../../scripts/build/executable.ts';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
+import { networks } from '../support/networks.ts';
 import { missing } from '../support/requirements.ts';
 
 // A call of the plugin is one process, so what a function costs when it is called first is what it costs. If an ADD or DEL needs one of
 // these for a good reason, name it here and say why.
 const allowed: string[] = [];
-
-const networks = {
-  plain: { name: 'plain', bridge: 'first0', ipam: { type: 'host-local', subnet: '10.1.0.0/24' } },
-  cluster: {
-    name: 'cluster',
-    bridge: 'first1',
-    isDefaultGateway: true,
-    ipMasq: true,
-    hairpinMode: true,
-    ipam: { type: 'host-local', ranges: [[{ subnet: '10.2.0.0/24' }]] },
-  },
-  dual: {
-    name: 'dual',
-    bridge: 'first2',
-    isDefaultGateway: true,
-    ipMasq: true,
-    ipam: { type: 'host-local', ranges: [[{ subnet: '10.3.0.0/24' }], [{ subnet: '2001:db8:3::/64' }]] },
-  },
-};
 
 const skip = builds.some(({ name }) => name === 'bun') ? missing('nft') : 'the Bun build is not asked for';
 
@@ -45,8 +27,7 @@ t.test('ADD and DEL call nothing that takes JavaScriptCore long to call first', 
   const host = await Host.create(t, { plugin });
   const used = () => JSON.parse(readFileSync(join(dir, 'used.json'), 'utf8'));
 
-  for (const network of Object.values(networks)) {
-    const conf = { cniVersion: '1.0.0', type: 'tsbridge', ...network };
+  for (const conf of networks) {
     const [first, pod] = [host.container(), host.container()];
     t.equal(host.cni({ command: 'ADD', container: first, conf }).status, 0, `${conf.name}: the first makes the bridge`);
     const { json: prevResult, stdout } = host.cni({ command: 'ADD', container: pod, conf });
@@ -56,12 +37,7 @@ t.test('ADD and DEL call nothing that takes JavaScriptCore long to call first', 
     t.strictSame(used(), allowed, `${conf.name}: DEL`);
   }
 
-  const conf = {
-    cniVersion: '1.0.0',
-    type: 'tsbridge',
-    ...networks.plain,
-    ipam: { type: 'host-local', subnet: '10.1' },
-  };
+  const conf = { ...networks[0], ipam: { type: 'host-local', subnet: '10.1' } };
   t.equal(host.cni({ command: 'ADD', container: host.container(), conf }).status, 1);
   t.ok(used().length > 0, 'a refusal calls some: they would be seen');
 });

@@ -6,6 +6,7 @@ import { bundle } from '../../scripts/build/bundle.ts';
 import { minified, snapshotFlags, snapshotScript, v8Flags } from '../../scripts/build/pkg.ts';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
+import { networks } from '../support/networks.ts';
 import { missing } from '../support/requirements.ts';
 
 // The start-up snapshot holds what an ADD or DEL calls, compiled: our functions and Node's. Whatever it lacks is parsed and compiled in
@@ -16,18 +17,6 @@ const besideIt = (script: string) => script === 'node:ffi' || script.startsWith(
 
 /** Few enough, and why they cannot be in it: what runs only while a process starts from a snapshot, or loads node:ffi. */
 const most = 8;
-
-const networks = [
-  { name: 'plain', bridge: 'start0', ipam: { type: 'host-local', subnet: '10.1.0.0/24' } },
-  {
-    name: 'dual',
-    bridge: 'start1',
-    isDefaultGateway: true,
-    ipMasq: true,
-    hairpinMode: true,
-    ipam: { type: 'host-local', ranges: [[{ subnet: '10.2.0.0/24' }], [{ subnet: '2001:db8:2::/64' }]] },
-  },
-];
 
 const skip = builds.some(({ name }) => name === 'pkg') ? missing('nft') : 'the Node.js build is not asked for';
 
@@ -54,8 +43,7 @@ t.test('hardly anything is compiled after the start from a snapshot', { skip }, 
   writeFileSync(plugin, `#!/bin/sh\nexec ${words.join(' ')}\n`, { mode: 0o755 });
   const host = await Host.create(t, { plugin });
 
-  for (const network of networks) {
-    const conf = { cniVersion: '1.0.0', type: 'tsbridge', ...network };
+  for (const conf of networks) {
     const [first, pod] = [host.container(), host.container()];
     t.equal(host.cni({ command: 'ADD', container: first, conf }).status, 0, `${conf.name}: the first makes the bridge`);
     const { json: prevResult, stdout } = host.cni({ command: 'ADD', container: pod, conf });

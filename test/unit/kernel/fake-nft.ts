@@ -118,6 +118,14 @@ export class FakeNft {
       if (!set) return [ack(request, errno.ENOENT)];
       return [this.#elements(request, [...set.elements.values()]), done(request.seq)];
     }
+    if (request.type === NFT_MSG.GETSET) {
+      const names = [...this.state.sets.keys()].filter((key) => key.startsWith(`${family} `));
+      const sets = names.map((key) => {
+        const set = { name: key.slice(key.indexOf(' ') + 1), key: KEY.IPV4_ADDR };
+        return message(request.seq, NFT_MSG.NEWSET, 2, newSet(new NftWriter(), family, 't', set, 1, false).body);
+      });
+      return [...sets, done(request.seq)];
+    }
     if (request.type === NFT_MSG.GETRULE) {
       const chain = `${family} ${textOf(attribute(request.body.subarray(4), 2))}`;
       const rules = this.state.rules.filter((rule) => rule.chain === chain);

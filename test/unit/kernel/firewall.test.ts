@@ -280,6 +280,28 @@ t.test('masq.del', async (t) => {
     t.strictSame(kernel.state, { tables: [], chains: [], sets: new Map(), rules: [] });
   });
 
+  t.test('and one whose chain and set of local prefixes somebody has removed; another network stays', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a'), add('10.9.0.5', 'b', { network: 'other' })]);
+    kernel.state.rules = [];
+    kernel.state.chains = [];
+    for (const name of ['1 local4.podnet', '1 local6.podnet']) kernel.state.sets.delete(name);
+    t.strictSame(firewall.apply([del('10.1.0.5', 'a'), del('fd00::5', 'a')]), [true, true]);
+    t.strictSame([...kernel.state.sets.keys()], ['1 pods4.other', '1 local4.other']);
+    kernel.state.sets.delete('1 local4.other');
+    t.strictSame(firewall.apply([del('10.9.0.5', 'b', 'other')]), [true]);
+    t.strictSame(kernel.state.tables, []);
+  });
+
+  t.test('a chain of somebody else in our table keeps it', async (t) => {
+    const { kernel, firewall } = make();
+    firewall.apply([add('10.1.0.5', 'a')]);
+    kernel.state.chains.push('1 of-somebody-else');
+    firewall.apply([del('10.1.0.5', 'a')]);
+    t.strictSame(kernel.state.tables, ['1 tsbridge']);
+    t.strictSame([...kernel.state.sets.keys()], []);
+  });
+
   t.test('one with two families, of which one has no rule left, too, at the first attempt', async (t) => {
     const { kernel, firewall } = make();
     firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);

@@ -26,9 +26,11 @@ import {
   getElement,
   getElements,
   getSet,
+  getSets,
   KEY,
   newElements,
   newSet,
+  setNameOf,
 } from '../../../src/netlink/nft-set.ts';
 import { delTable, getTable, getTables, newTable, tableOf } from '../../../src/netlink/nft-table.ts';
 import { NFPROTO } from '../../../src/netlink/nft-types.ts';
@@ -404,11 +406,13 @@ t.test('requests that nft does not send', async (t) => {
   t.strictSame(
     [
       getTables(writer),
+      getSets(writer, inet, 'tsbridge'),
       getElements(writer, inet, 'tsbridge', 'pods4.podnet'),
       getRules(writer, inet, 'tsbridge', 'postrouting'),
     ].map(({ type, get, body }) => [type, get, hex(body)]),
     [
       [0xa01, undefined, '00000000'],
+      [0xa0a, undefined, hex(bytes(`01000000 ${table}`))],
       [0xa0d, undefined, hex(bytes(`01000000 ${table} ${name}`))],
       [0xa07, undefined, hex(bytes(`01000000 ${table} 10000200 706f7374726f7574696e6700`))],
     ],
@@ -458,6 +462,8 @@ t.test('replies', async (t) => {
     tableOf(bytes('02000007 08000100 6e617400 08000300 00000002 0c000400 0000000000000003 08000200 00000000')),
     { family: NFPROTO.IPV4, name: 'nat', use: 2 },
   );
+  // strace -xx nft list sets inet (nftables 1.0.6), on: nft add table inet tsbridge; nft add set inet tsbridge s '{ type ipv4_addr; }'
+  t.equal(setNameOf(bytes('01000002 0d000100 7473627269646765 00000000 06000200 73000000 0c001000 0000000000000001')), 's');
   t.equal(
     generationOf(bytes('00000007 08000100 00000007 08000200 000002af 08000300 6e667400')),
     7,
