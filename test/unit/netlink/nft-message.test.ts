@@ -463,7 +463,10 @@ t.test('replies', async (t) => {
     { family: NFPROTO.IPV4, name: 'nat', use: 2 },
   );
   // strace -xx nft list sets inet (nftables 1.0.6), on: nft add table inet tsbridge; nft add set inet tsbridge s '{ type ipv4_addr; }'
-  t.equal(setNameOf(bytes('01000002 0d000100 7473627269646765 00000000 06000200 73000000 0c001000 0000000000000001')), 's');
+  t.equal(
+    setNameOf(bytes('01000002 0d000100 7473627269646765 00000000 06000200 73000000 0c001000 0000000000000001')),
+    's',
+  );
   t.equal(
     generationOf(bytes('00000007 08000100 00000007 08000200 000002af 08000300 6e667400')),
     7,
