@@ -1,15 +1,13 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildBun } from './build/bun.ts';
 import { project } from './build/bundle.ts';
 import { type Architecture, architectures } from './build/executable.ts';
 import { buildPkg } from './build/pkg.ts';
 
-const usage = `usage: node scripts/build.ts pkg|bun [--arch ${architectures.join('|')}] [--output FILE]`;
+const usage = `usage: node scripts/build.ts pkg|static [--arch ${architectures.join('|')}] [--output FILE]`;
 
 const kinds = {
   pkg: { build: buildPkg, output: 'bin/tsbridge' },
-  bun: { build: buildBun, output: 'bin/tsbridge-bun' },
 };
 
 const { values, positionals } = parseArgs({

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
-import { project, type Runtime } from './build/bundle.ts';
+import { type EngineName, project } from './build/bundle.ts';
 
 /** Bytes of one bundle: in all, by npm package ("tsbridge" is our own src/), and by file. Largest first. */
 export interface Sizes {
@@ -42,14 +42,14 @@ function largestFirst(bytes: Record<string, number>): Record<string, number> {
 }
 
 if (import.meta.main) {
-  for (const runtime of ['node', 'bun'] satisfies Runtime[]) {
-    const path = join(project, 'build', runtime, 'meta.json');
+  for (const engine of ['node', 'quickjs'] satisfies EngineName[]) {
+    const path = join(project, 'build', engine, 'meta.json');
     if (!existsSync(path)) {
       console.error(`${path} is missing: run make`);
       process.exit(1);
     }
     const { total, packages, files } = sizes(JSON.parse(readFileSync(path, 'utf8')) as Metafile);
-    console.log(`\n${runtime}: ${total} bytes`);
+    console.log(`\n${engine}: ${total} bytes`);
     for (const [name, bytes] of Object.entries(packages)) {
       console.log(`${String(bytes).padStart(9)}  ${name}`);
       if (!process.argv.includes('--files')) continue;

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { project } from './build/bundle.ts';
-import { type Architecture, architectures, foreignPackages, runtimePackages } from './build/executable.ts';
+import { type Architecture, architectures, foreignPackages, nodePackages } from './build/executable.ts';
 
 /**
- * fetch-runtimes.ts ARCH: installs the runtimes of another processor, of the versions and with the checksums of
+ * fetch-runtimes.ts ARCH: installs the Node.js of another processor, of the version and with the checksum of
  * package-lock.json, next to the project's packages: npm keeps those of one processor only in one place.
  */
 const arch = process.argv[2] as Architecture;
@@ -18,7 +18,7 @@ const lock = JSON.parse(readFileSync(join(project, 'package-lock.json'), 'utf8')
   lockfileVersion: number;
   packages: Record<string, { version: string; optional?: boolean }>;
 };
-const packages = Object.values(runtimePackages[arch]).map((name) => {
+const packages = [nodePackages[arch]].map((name) => {
   const entry = lock.packages[`node_modules/${name}`];
   if (!entry) throw new Error(`package-lock.json does not name ${name}`);
   const { optional: _, ...wanted } = entry;

@@ -1,4 +1,4 @@
-import type { IpamConf } from './context.ts';
+import type { IpamConf } from '../verbs/context.ts';
 import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
 import type { Judge } from './judge.ts';

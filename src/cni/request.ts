@@ -1,3 +1,4 @@
+import { utf8Length } from '../linux/bytes.ts';
 import { type CniArgs, noArgs, parseArgs } from './args.ts';
 import { CniError, code } from './error.ts';
 
@@ -116,7 +117,7 @@ const ifnameMaxBytes = 15;
  */
 export function ifnameProblem(name: string): string | undefined {
   if (name === '') return 'interface name is empty';
-  if (Buffer.byteLength(name) > ifnameMaxBytes) return 'interface name is too long';
+  if (utf8Length(name) > ifnameMaxBytes) return 'interface name is too long';
   if (name === '.' || name === '..') return 'interface name is . or ..';
   if (isPlain(name)) return undefined;
   // NB: U+0085 is white space to Go but not to JavaScript.

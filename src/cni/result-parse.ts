@@ -1,7 +1,8 @@
+import { familyOf } from '../ip/address.ts';
 import { CniError, code } from './error.ts';
 import type { Judge } from './judge.ts';
 import type { Result, ResultInterface, ResultIp } from './result.ts';
-import { dns, familyOf, route } from './route.ts';
+import { dns, route } from './route.ts';
 import {
   address,
   converted,

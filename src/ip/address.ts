@@ -167,3 +167,6 @@ const wordAt = (bytes: Uint8Array, at: number): number =>
     ((bytes[at + 2] as number) << 8) |
     (bytes[at + 3] as number)) >>>
   0;
+
+/** The family of an address, or of a prefix, that is known to be one. */
+export const familyOf = (text: string): Family => (text.includes(':') ? 6 : 4);

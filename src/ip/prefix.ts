@@ -39,3 +39,10 @@ export const contains = (prefix: Prefix, ip: Ip): boolean =>
 
 /** Whether two prefixes have an address in common. */
 export const overlaps = (a: Prefix, b: Prefix): boolean => (a.length <= b.length ? contains(a, b) : contains(b, a));
+
+/** A text that configuration, store or kernel has vouched for. */
+export function mustPrefix(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (!prefix) throw new Error(`not an address with a prefix length: ${text}`);
+  return prefix;
+}

@@ -1,11 +1,11 @@
-import { lstatIfThere } from '#fs';
 import { CniError, code } from '../cni/error.ts';
 import { formatIp, type Ip, parseIp } from '../ip/address.ts';
+import { lstatIfThere } from '../linux/files.ts';
 import { showDuration } from './duration.ts';
-import { readLease } from './leasefile.ts';
-import type { NewLease } from './newlease.ts';
 import { candidates, capacity, extent, isAllocatable, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
-import type { Holder, LockedStore } from './store.ts';
+import { readLease } from './store/lease-file.ts';
+import type { NewLease } from './store/new-lease.ts';
+import type { Holder, LockedStore } from './store/store.ts';
 
 /** One address that an ADD wants: any of the pool, or this one. */
 export interface Want {

@@ -2,21 +2,21 @@ import type { Lease } from './lease.ts';
 
 /**
  * Who has which address. Implemented by hostlocal.ts (inside the process) and delegate.ts (another plugin, run from CNI_PATH).
- * All methods are synchronous and throw CniError.
+ * Another plugin takes its time, so what it does may be a promise. All throw CniError, or reject with one.
  */
 export interface Ipam {
   /** Addresses for the attachment; all or none. */
-  add(): Lease;
+  add(): Lease | Promise<Lease>;
   /** Gives back what this very `add` took, and nothing else. Never throws: what failed is returned. */
-  undoAdd(): Error[];
+  undoAdd(): Error[] | Promise<Error[]>;
   /** Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. */
   held(): string[];
   /** Releases whatever the attachment holds. Missing counts as released. */
-  del(): void;
+  del(): void | Promise<void>;
   /** Throws when the attachment does not hold the addresses (with prefix length) given. */
-  check(expected: string[]): void;
+  check(expected: string[]): void | Promise<void>;
   /** Releases the leases of attachments that are not in the list; with `undefined` only those that are provably dead. */
-  gc(valid: { containerID: string; ifname: string }[] | undefined): void;
+  gc(valid: { containerID: string; ifname: string }[] | undefined): void | Promise<void>;
   /** Throws CniError 50 or 51 when an ADD could not be served. */
-  status(): void;
+  status(): void | Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { RangeSet } from '../cni/netconf.ts';
 import { type Family, formatIp, type Ip, parseIp } from '../ip/address.ts';
-import { lastOf, networkOf, type Prefix, parsePrefix } from '../ip/prefix.ts';
+import { lastOf, mustPrefix, networkOf } from '../ip/prefix.ts';
 
 /** A range of a pool, as numbers. */
 export interface PoolRange {
@@ -142,11 +142,4 @@ function mustIp(text: string): Ip {
   const ip = parseIp(text);
   if (!ip) throw new TypeError(`not an address: ${text}`);
   return ip;
-}
-
-/** A prefix of a configuration that has been checked already. */
-function mustPrefix(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (!prefix) throw new TypeError(`not a prefix: ${text}`);
-  return prefix;
 }

@@ -1,22 +1,22 @@
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../linux/clock.ts';
+import { errno } from '../linux/errno.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
 import { type Logger, silent } from '../log/logger.ts';
 import { getLink, parseLinkState } from '../netlink/link-message.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { type Op, show, type Where } from '../plan/op.ts';
-import { nowMs } from '../sys/clock.ts';
-import { errno } from '../sys/errno.ts';
-import type { Libc } from '../sys/libc.ts';
 import type { BridgeLock } from './bridge-lock.ts';
-import { type Firewall, isFirewallOp } from './firewall-port.ts';
+import { type Firewall, isFirewallOp } from './firewall/port.ts';
+import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './link-step.ts';
 import type { Netns } from './netns.ts';
 import { readLink, readLinks } from './observe.ts';
 import { Refusal, refusal } from './refusal.ts';
-import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './step.ts';
 import { setSysctl } from './sysctl.ts';
 import { waitForCarrier, waitForDad } from './wait.ts';
 
 export interface ApplyOptions {
-  libc: Libc;
+  sys: SystemCalls;
   log: Logger;
   netns(where: Where): Netns;
   firewall(): Firewall;
@@ -30,16 +30,16 @@ const batchLimit = 64;
 
 /** Carries out one list of operations, in order. Consecutive rtnetlink operations in one namespace go to the kernel in one send. */
 export class Application implements Surroundings {
-  readonly #options: ApplyOptions;
-  readonly #undo: Op[];
-  readonly #new = new Set<string>();
-  #pending: { op: LinkOp; step: Step }[] = [];
-  #pendingWhere: Where = 'host';
-  #pendingMessages = 0;
+  private readonly options: ApplyOptions;
+  private readonly undo: Op[];
+  private readonly new = new Set<string>();
+  private pending: { op: LinkOp; step: Step }[] = [];
+  private pendingWhere: Where = 'host';
+  private pendingMessages = 0;
 
   constructor(options: ApplyOptions, undo: Op[]) {
-    this.#options = options;
-    this.#undo = undo;
+    this.options = options;
+    this.undo = undo;
   }
 
   run(ops: readonly Op[]): void {
@@ -48,57 +48,57 @@ export class Application implements Surroundings {
       if (op.op === 'sysctl.set') {
         const group = takeWhile(ops, i, (next): next is SysctlOp => next.op === 'sysctl.set' && next.in === op.in);
         this.settle();
-        this.#setSysctls(op.in, group);
+        this.setSysctls(op.in, group);
         i += group.length;
       } else if (isFirewallOp(op)) {
         const group = takeWhile(ops, i, isFirewallOp);
         this.settle();
-        this.#applyFirewall(group);
+        this.applyFirewall(group);
         i += group.length;
       } else {
-        this.#one(op);
+        this.one(op);
         i++;
       }
     }
     this.settle();
   }
 
-  #one(op: Exclude<Op, SysctlOp | Parameters<Firewall['apply']>[0][number]>): void {
-    const { libc } = this.#options;
+  private one(op: Exclude<Op, SysctlOp | Parameters<Firewall['apply']>[0][number]>): void {
+    const { sys } = this.options;
     switch (op.op) {
       case 'bridge.reap':
         this.settle();
-        this.#reap(op);
+        this.reap(op);
         break;
       case 'wait.carrier':
         this.settle();
-        this.#timed(op, () => waitForCarrier(libc, this.netns('host'), op.dev, op.timeoutMs));
+        this.timed(op, () => waitForCarrier(sys, this.netns('host'), op.dev, op.timeoutMs));
         break;
       case 'wait.dad':
         this.settle();
-        this.#timed(op, () => waitForDad(libc, this.netns(op.in), op.dev, op.timeoutMs));
+        this.timed(op, () => waitForDad(sys, this.netns(op.in), op.dev, op.timeoutMs));
         break;
       default:
-        this.#enqueue(op);
+        this.enqueue(op);
     }
   }
 
   netns(where: Where): Netns {
-    return this.#options.netns(where);
+    return this.options.netns(where);
   }
 
   isNew(where: Where, dev: string): boolean {
-    return this.#new.has(`${where}/${dev}`);
+    return this.new.has(`${where}/${dev}`);
   }
 
   index(where: Where, dev: string): number {
     const netns = this.netns(where);
     const known = netns.indexes.get(dev);
-    if (known !== undefined && !this.#willChange(where, dev)) return known;
+    if (known !== undefined && !this.willChange(where, dev)) return known;
     let index: number | undefined;
-    if (this.#pending.length > 0 && this.#pendingWhere === where) {
+    if (this.pending.length > 0 && this.pendingWhere === where) {
       // The question rides with the batch.
-      const { errno: number, replies } = this.#flush(getLink(dev)) as Outcome;
+      const { errno: number, replies } = this.flush(getLink(dev)) as Outcome;
       if (number === 0 && replies[0]) index = parseLinkState(replies[0]).index;
     } else {
       this.settle();
@@ -114,34 +114,33 @@ export class Application implements Surroundings {
   }
 
   /** Whether what is pending makes a link of that name, or removes it. */
-  #willChange(where: Where, dev: string): boolean {
-    for (const { step } of this.#pending)
+  private willChange(where: Where, dev: string): boolean {
+    for (const { step } of this.pending)
       for (const link of step.renames) if (link.in === where && link.dev === dev) return true;
     return false;
   }
 
   settle(): void {
-    if (this.#pending.length > 0) this.#flush();
+    if (this.pending.length > 0) this.flush();
   }
 
-  #enqueue(op: LinkOp): void {
+  private enqueue(op: LinkOp): void {
     const where = whereOf(op);
-    if (this.#pending.length > 0 && (where !== this.#pendingWhere || this.#pendingMessages >= batchLimit))
-      this.settle();
+    if (this.pending.length > 0 && (where !== this.pendingWhere || this.pendingMessages >= batchLimit)) this.settle();
     const step = stepOf(op, this);
-    this.#pendingWhere = where;
-    this.#pendingMessages += step.messages.length;
-    this.#pending.push({ op, step });
-    if (op.op === 'bridge.add') this.#new.add(`host/${op.dev}`);
-    if (op.op === 'veth.add') this.#new.add(`host/${op.dev}`).add(`${op.peer.in}/${op.peer.dev}`);
+    this.pendingWhere = where;
+    this.pendingMessages += step.messages.length;
+    this.pending.push({ op, step });
+    if (op.op === 'bridge.add') this.new.add(`host/${op.dev}`);
+    if (op.op === 'veth.add') this.new.add(`host/${op.dev}`).add(`${op.peer.in}/${op.peer.dev}`);
   }
 
   /** Sends what is pending, and `question` behind it; gives the question's outcome. */
-  #flush(question?: Message): Outcome | undefined {
-    const batch = this.#pending;
-    const netns = this.netns(this.#pendingWhere);
-    this.#pending = [];
-    this.#pendingMessages = 0;
+  private flush(question?: Message): Outcome | undefined {
+    const batch = this.pending;
+    const netns = this.netns(this.pendingWhere);
+    this.pending = [];
+    this.pendingMessages = 0;
     for (const { step } of batch) for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
 
     const started = nowMs();
@@ -168,35 +167,35 @@ export class Application implements Surroundings {
       }
       // An operation of several messages is undone by the inverse of the first: that one is what makes or changes the thing.
       if (first?.errno === 0) {
-        this.#undo.push(...step.inverse);
-        if (!failed) this.#changed(op, ms);
+        this.undo.push(...step.inverse);
+        if (!failed) this.changed(op, ms);
       }
       if (failed) {
         failures ??= [];
         failures.push({ op, step, outcome: failed });
       }
     }
-    if (failures) for (const { op, step, outcome } of failures) this.#judge(op, step, outcome);
+    if (failures) for (const { op, step, outcome } of failures) this.judge(op, step, outcome);
     return question && outcomes[at];
   }
 
   /** NB: an operation is put into words only for a log that somebody reads. */
-  #changed(op: Op, ms: number): void {
-    const { log } = this.#options;
+  private changed(op: Op, ms: number): void {
+    const { log } = this.options;
     if (log !== silent) log.change(show(op), { ms });
   }
 
   /** Throws unless the refusal means that the state asked for is there already. */
-  #judge(op: LinkOp, step: Step, outcome: Outcome): void {
+  private judge(op: LinkOp, step: Step, outcome: Outcome): void {
     if (!step.accept) throw refusal(op, outcome);
     step.accept(outcome);
-    this.#options.log.debug('nothing to change', { op: show(op) });
+    this.options.log.debug('nothing to change', { op: show(op) });
     // What somebody else has made is not ours to undo as a whole.
-    if (op.op === 'bridge.add') this.#new.delete(`host/${op.dev}`);
+    if (op.op === 'bridge.add') this.new.delete(`host/${op.dev}`);
   }
 
-  #setSysctls(where: Where, ops: readonly SysctlOp[]): void {
-    const { log } = this.#options;
+  private setSysctls(where: Where, ops: readonly SysctlOp[]): void {
+    const { log } = this.options;
     const started = nowMs();
     const results = this.netns(where).visit(() => {
       const done: ReturnType<typeof setSysctl>[] = [];
@@ -218,43 +217,43 @@ export class Application implements Surroundings {
         // net/ipv6/conf/DEV/… and net/ipv6/neigh/DEV/… go with a link of our own making.
         const dev = op.key.split('/')[3];
         if (dev === undefined || !this.isNew(where, dev))
-          this.#undo.push({ ...op, value: result.before, required: false });
-        this.#changed(op, ms);
+          this.undo.push({ ...op, value: result.before, required: false });
+        this.changed(op, ms);
       }
     }
   }
 
-  #applyFirewall(ops: Parameters<Firewall['apply']>[0]): void {
+  private applyFirewall(ops: Parameters<Firewall['apply']>[0]): void {
     const started = nowMs();
-    const changed = this.#options.firewall().apply(ops);
+    const changed = this.options.firewall().apply(ops);
     const ms = elapsed(started);
     for (const [i, op] of ops.entries()) {
       if (!changed[i]) continue;
       if (op.op === 'masq.add')
-        this.#undo.push({ op: 'masq.del', network: op.network, address: op.address, comment: op.comment });
-      if (op.op === 'spoofcheck.add') this.#undo.push({ op: 'spoofcheck.del', dev: op.dev });
-      this.#changed(op, ms);
+        this.undo.push({ op: 'masq.del', network: op.network, address: op.address, comment: op.comment });
+      if (op.op === 'spoofcheck.add') this.undo.push({ op: 'spoofcheck.del', dev: op.dev });
+      this.changed(op, ms);
     }
   }
 
-  #reap(op: Extract<Op, { op: 'bridge.reap' }>): void {
-    const { log } = this.#options;
+  private reap(op: Extract<Op, { op: 'bridge.reap' }>): void {
+    const { log } = this.options;
     const netns = this.netns('host');
-    const wasAlone = this.#options.bridgeLock().ifAlone(() => {
+    const wasAlone = this.options.bridgeLock().ifAlone(() => {
       const link = readLink(netns, op.dev);
       if (link?.kind !== 'bridge') return;
       const ports = readLinks(netns, { master: link.index });
       if (ports.length > 0) return log.debug('the bridge stays: it has ports', { dev: op.dev, ports: ports.length });
-      this.#enqueue({ op: 'link.del', in: 'host', dev: op.dev });
+      this.enqueue({ op: 'link.del', in: 'host', dev: op.dev });
       this.settle();
     });
     if (!wasAlone) log.debug('the bridge stays: another process is using the bridges', { dev: op.dev });
   }
 
-  #timed(op: Op, body: () => void): void {
+  private timed(op: Op, body: () => void): void {
     const started = nowMs();
     body();
-    const { log } = this.#options;
+    const { log } = this.options;
     if (log !== silent) log.debug(show(op), { ms: elapsed(started) });
   }
 }

@@ -1,7 +1,7 @@
 import { CniError, code } from '../cni/error.ts';
-import { nowMs } from '../sys/clock.ts';
-import { errno, errnoName } from '../sys/errno.ts';
-import type { Libc } from '../sys/libc.ts';
+import { nowMs } from '../linux/clock.ts';
+import { errno, errnoName } from '../linux/errno.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
 
 const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const; // sys/file.h
 const shareTimeoutMs = 5000;
@@ -12,23 +12,23 @@ const retryMs = 2;
  * sees as one inode, and which needs no place on disk. The kernel lets go when the process ends, however it ends.
  */
 export class BridgeLock {
-  readonly #libc: Libc;
-  readonly #fd: number;
-  #shared = false;
-  #alone = false;
+  private readonly sys: SystemCalls;
+  private readonly fd: number;
+  private isShared = false;
+  private isAlone = false;
 
   /** `fd`: the namespace, open. */
-  constructor(libc: Libc, fd: number) {
-    this.#libc = libc;
-    this.#fd = fd;
+  constructor(sys: SystemCalls, fd: number) {
+    this.sys = sys;
+    this.fd = fd;
   }
 
   /** Marks this process as one that uses the bridges, until it ends. Throws CniError 11 when somebody has them alone for too long. */
   share(): void {
-    if (this.#shared || this.#alone) return;
+    if (this.isShared || this.isAlone) return;
     const deadline = nowMs() + shareTimeoutMs;
     while (true) {
-      const answer = this.#libc.flock(this.#fd, LOCK.SH | LOCK.NB);
+      const answer = this.sys.flock(this.fd, LOCK.SH | LOCK.NB);
       if (answer === 0) break;
       if (answer !== -errno.EAGAIN && answer !== -errno.EINTR) {
         throw new CniError(code.kernel, `cannot lock the host's network namespace: ${errnoName(answer)}`);
@@ -39,42 +39,42 @@ export class BridgeLock {
             'another process is removing an unused bridge and does not finish: /proc/locks names it (FLOCK WRITE)',
         });
       }
-      this.#libc.poll(-1, 0, retryMs);
+      this.sys.poll(-1, 0, retryMs);
     }
-    this.#shared = true;
+    this.isShared = true;
   }
 
   /** Whether no other process uses the bridges. When true, none will before this process ends. */
   alone(): boolean {
-    if (this.#alone) return true;
-    this.#alone = this.#libc.flock(this.#fd, LOCK.EX | LOCK.NB) === 0;
-    if (!this.#alone) this.#restore();
-    return this.#alone;
+    if (this.isAlone) return true;
+    this.isAlone = this.sys.flock(this.fd, LOCK.EX | LOCK.NB) === 0;
+    if (!this.isAlone) this.restore();
+    return this.isAlone;
   }
 
   /** Runs `body` if no other process uses the bridges; says whether it did. */
   ifAlone(body: () => void): boolean {
-    if (this.#alone) {
+    if (this.isAlone) {
       body();
       return true;
     }
-    if (this.#libc.flock(this.#fd, LOCK.EX | LOCK.NB) !== 0) {
-      this.#restore();
+    if (this.sys.flock(this.fd, LOCK.EX | LOCK.NB) !== 0) {
+      this.restore();
       return false;
     }
     try {
       body();
       return true;
     } finally {
-      if (this.#shared) this.#restore();
-      else this.#libc.flock(this.#fd, LOCK.UN);
+      if (this.isShared) this.restore();
+      else this.sys.flock(this.fd, LOCK.UN);
     }
   }
 
   /** flock(2): a conversion gives up the old lock first, also when it then fails. */
-  #restore(): void {
-    if (!this.#shared) return;
-    this.#shared = false;
+  private restore(): void {
+    if (!this.isShared) return;
+    this.isShared = false;
     this.share();
   }
 }

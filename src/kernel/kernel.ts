@@ -1,11 +1,19 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { CniError } from '../cni/error.ts';
 import type { Op, Where } from '../plan/op.ts';
-import type { AddressState, FirewallGap, LinkState, LocalPrefixes, MasqState, RouteState, VlanState } from './state.ts';
+import type {
+  AddressState,
+  FirewallGap,
+  LinkState,
+  LocalPrefixes,
+  MasqState,
+  RouteState,
+  VlanState,
+} from '../plan/state.ts';
 
 /**
  * Everything that the plugin asks of the kernel. Reads never change anything; `apply` is the only writer.
- * All of it is synchronous: nothing may be awaited while the thread is in another namespace.
+ * All of it but removeGoLeftovers, which may run iptables, is synchronous: nothing may be awaited while the thread is in another namespace.
  */
 export interface Kernel extends Disposable {
   /** SO_NETNS_COOKIE of the plugin's own namespace: unique until the next boot. 0n where the kernel has none (< 5.14). */
@@ -62,7 +70,7 @@ export interface Kernel extends Disposable {
   nftablesMissing(): CniError;
 
   /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
-  removeGoLeftovers(attachment: Attachment): { removed: string[]; errors: Error[] };
+  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
 
   /**
    * Marks this process as one that is using the bridges of the host's namespace, until it exits. Whoever wants to remove an empty bridge

@@ -1,8 +1,9 @@
-import { closeSync, filesystemType, fstatSync, O_RDONLY, openSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
+import { errno, errnoName } from '../linux/errno.ts';
+import { close, filesystemType, fstat, open } from '../linux/files.ts';
+import { O } from '../linux/numbers.ts';
+import { abort, type SystemCalls } from '../linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
-import { errno, errnoName } from '../sys/errno.ts';
-import type { Libc } from '../sys/libc.ts';
 
 const NSFS_MAGIC = 0x6e736673; // linux/magic.h
 const CLONE_NEWNET = 0x40000000; // linux/sched.h
@@ -33,29 +34,29 @@ export class Netns implements Disposable {
   readonly path: string;
   /** Interface indexes met so far, by name. */
   readonly indexes: Map<string, number> = new Map();
-  readonly #libc: Libc;
-  readonly #home: Netns | undefined; // where the thread belongs; undefined: here
-  #route: NetlinkSocket | undefined;
+  private readonly sys: SystemCalls;
+  private readonly home: Netns | undefined; // where the thread belongs; undefined: here
+  private routeSocket: NetlinkSocket | undefined;
 
-  private constructor(libc: Libc, path: string, fd: number, home: Netns | undefined) {
-    this.#libc = libc;
+  private constructor(sys: SystemCalls, path: string, fd: number, home: Netns | undefined) {
+    this.sys = sys;
     this.path = path;
     this.fd = fd;
-    this.#home = home;
+    this.home = home;
   }
 
   /** The namespace that the process was started in. */
-  static own(libc: Libc): Netns {
-    return new Netns(libc, ownPath, openSync(ownPath, O_RDONLY), undefined);
+  static own(sys: SystemCalls): Netns {
+    return new Netns(sys, ownPath, open(ownPath, O.RDONLY), undefined);
   }
 
   /**
    * The namespace at a path (`/run/netns/x`, `/proc/123/ns/net`); `home` is the thread's own.
    * Its socket is opened at once. Throws CniError 4 when there is none, 8 when it is `home` and `allowOwn` is false.
    */
-  static open(libc: Libc, path: string, home: Netns, allowOwn: boolean): Netns {
+  static open(sys: SystemCalls, path: string, home: Netns, allowOwn: boolean): Netns {
     const fd = openNamespaceFile(path);
-    const netns = new Netns(libc, path, fd, home);
+    const netns = new Netns(sys, path, fd, home);
     try {
       // Of what was opened, not of the path again: it may be mounted over at any time.
       if (filesystemType(`/proc/self/fd/${fd}`) !== NSFS_MAGIC) {
@@ -79,8 +80,8 @@ export class Netns implements Disposable {
 
   /** Its rtnetlink socket, opened at the first call. */
   get route(): NetlinkSocket {
-    this.#route ??= this.visit(() => NetlinkSocket.open(this.#libc, protocol.ROUTE));
-    return this.#route;
+    this.routeSocket ??= this.visit(() => NetlinkSocket.open(this.sys, protocol.ROUTE));
+    return this.routeSocket;
   }
 
   /**
@@ -89,9 +90,9 @@ export class Netns implements Disposable {
    * Throws what `body` throws, and CniError 4 when the namespace cannot be entered.
    */
   visit<B extends () => unknown>(body: B & SyncBody<B>): ReturnType<B> {
-    const home = this.#home;
+    const home = this.home;
     if (!home) return body() as ReturnType<B>;
-    const entered = this.#libc.setns(this.fd, CLONE_NEWNET);
+    const entered = this.sys.setns(this.fd, CLONE_NEWNET);
     if (entered < 0) {
       throw new CniError(code.invalidEnvironment, `CNI_NETNS: cannot enter ${this.path}: ${errnoName(entered)}`, {
         details:
@@ -103,22 +104,22 @@ export class Netns implements Disposable {
     try {
       return body() as ReturnType<B>;
     } finally {
-      const left = this.#libc.setns(home.fd, CLONE_NEWNET);
+      const left = this.sys.setns(home.fd, CLONE_NEWNET);
       // From here on every effect would be in the wrong namespace: end without a chance for any.
-      if (left < 0) process.abort();
+      if (left < 0) abort();
     }
   }
 
   [Symbol.dispose](): void {
-    this.#route?.[Symbol.dispose]();
-    this.#route = undefined;
-    closeSync(this.fd);
+    this.routeSocket?.[Symbol.dispose]();
+    this.routeSocket = undefined;
+    close(this.fd);
   }
 }
 
 function openNamespaceFile(path: string): number {
   try {
-    return openSync(path, O_RDONLY);
+    return open(path, O.RDONLY);
   } catch (error) {
     const name = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new CniError(code.invalidEnvironment, `CNI_NETNS: cannot open ${path}: ${name}`, {
@@ -130,6 +131,6 @@ function openNamespaceFile(path: string): number {
 }
 
 function isSame(a: number, b: number): boolean {
-  const [x, y] = [fstatSync(a), fstatSync(b)];
+  const [x, y] = [fstat(a), fstat(b)];
   return x.dev === y.dev && x.ino === y.ino;
 }

@@ -1,12 +1,13 @@
+import { i32 } from '../linux/bytes.ts';
+import { errno } from '../linux/errno.ts';
 import { getAddresses, parseAddressState } from '../netlink/address-message.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import { getLink, getLinks, type LinkRef, parseLinkState } from '../netlink/link-message.ts';
 import type { Outcome } from '../netlink/message.ts';
 import { getRoutes, parseRouteStates } from '../netlink/route-message.ts';
 import { getVlans, parseVlans } from '../netlink/vlan-message.ts';
-import { errno } from '../sys/errno.ts';
+import type { AddressState, LinkState, RouteState, VlanState } from '../plan/state.ts';
 import type { Netns } from './netns.ts';
-import type { AddressState, LinkState, RouteState, VlanState } from './state.ts';
 
 /** A link by name or index, or undefined when there is none. */
 export function readLink(netns: Netns, ref: LinkRef): LinkState | undefined {
@@ -68,7 +69,7 @@ export function readVlans(netns: Netns, index: number): VlanState[] {
 export function readPortsInVlan(netns: Netns, vid: number): number[] {
   return netns.route
     .dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })
-    .map((reply) => ({ reply, index: reply.body.readInt32LE(4) })) // struct ifinfomsg, ifi_index
+    .map((reply) => ({ reply, index: i32(reply.body, 4) })) // struct ifinfomsg, ifi_index
     .filter(({ reply, index }) => parseVlans(reply, index).some((vlan) => vlan.vid === vid))
     .map(({ index }) => index);
 }

@@ -1,7 +1,7 @@
 import { CniError, code, type ErrorCode } from '../cni/error.ts';
+import { errno, errnoName } from '../linux/errno.ts';
 import type { Outcome } from '../netlink/message.ts';
 import { type Op, show } from '../plan/op.ts';
-import { errno, errnoName } from '../sys/errno.ts';
 
 /** An operation that the kernel refused: names it, the kernel's answer and, where one is known, the remedy. */
 export class Refusal extends CniError {

@@ -1,13 +1,12 @@
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../linux/clock.ts';
+import { errno, errnoName } from '../linux/errno.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { deleteLink } from '../netlink/link-message.ts';
 import { decodeError, decodeMessages, encodeMessages, NLM_F, NLMSG } from '../netlink/message.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import { type Op, show } from '../plan/op.ts';
-import { nowMs } from '../sys/clock.ts';
-import { errno, errnoName } from '../sys/errno.ts';
-import type { Libc } from '../sys/libc.ts';
-import { newBytes } from '../sys/new-bytes.ts';
 import { refusal } from './refusal.ts';
 
 const MSG_DONTWAIT = 0x40; // recv(2)
@@ -21,17 +20,17 @@ const MSG_DONTWAIT = 0x40; // recv(2)
  * Throws CniError 100 when there is no socket. Returns what waits for the end: it gives whether there was such a link, and throws
  * CniError 100 when the kernel refuses.
  */
-export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boolean {
+export function removeLinkAside(sys: SystemCalls, log: Logger, dev: string): () => boolean {
   const op: Op = { op: 'link.del', in: 'host', dev };
   const started = nowMs();
-  const socket = NetlinkSocket.open(libc, protocol.ROUTE);
+  const socket = NetlinkSocket.open(sys, protocol.ROUTE);
   const request = encodeMessages([deleteLink(dev)], 1, [NLM_F.REQUEST | NLM_F.ACK]);
-  const end = libc.sendAside(socket.fd, request);
+  const end = sys.sendAside(socket.fd, request);
   return () => {
     try {
       const sent = end();
       if (sent < 0) throw new CniError(code.kernel, `cannot ask the kernel for "${show(op)}": ${errnoName(sent)}`);
-      if (!answer(libc, socket.fd, op)) return false;
+      if (!answer(sys, socket.fd, op)) return false;
       log.change(show(op), { ms: Math.round((nowMs() - started) * 100) / 100 });
       return true;
     } finally {
@@ -41,9 +40,9 @@ export function removeLinkAside(libc: Libc, log: Logger, dev: string): () => boo
 }
 
 /** The kernel works inside send(2): its answer is there when that has returned. Whether it had such a link. */
-function answer(libc: Libc, fd: number, op: Op): boolean {
-  const bytes = newBytes(4096);
-  const length = libc.recv(fd, bytes, MSG_DONTWAIT);
+function answer(sys: SystemCalls, fd: number, op: Op): boolean {
+  const bytes = new Uint8Array(4096);
+  const length = sys.recv(fd, bytes, MSG_DONTWAIT);
   if (length < 0) throw new CniError(code.kernel, `no answer from the kernel to "${show(op)}": ${errnoName(length)}`);
   const reply = decodeMessages(bytes.subarray(0, length)).find(({ type }) => type === NLMSG.ERROR);
   const outcome = reply ? decodeError(reply) : { errno: 0 };

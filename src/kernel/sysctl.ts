@@ -1,8 +1,8 @@
-import { closeSync, O_RDONLY, O_RDWR, openSync, readSync, writeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
-import { errno } from '../sys/errno.ts';
-import { newBytes } from '../sys/new-bytes.ts';
-import { readShortFileIfThere } from '../sys/short-file.ts';
+import { latin1, utf8 } from '../linux/bytes.ts';
+import { errno } from '../linux/errno.ts';
+import { close, open, read, readShortFileIfThere, SystemError, write } from '../linux/files.ts';
+import { O } from '../linux/numbers.ts';
 
 // /proc/sys/net shows the namespace of the thread that looks: these are to be called inside Netns.visit.
 
@@ -22,11 +22,11 @@ const valueMaxBytes = 256;
 /** Opens a sysctl, to write as well where that is allowed: a read-only /proc/sys may already have the right value. */
 function openSysctl(path: string): number {
   try {
-    return openSync(path, O_RDWR);
+    return open(path, O.RDWR);
   } catch (error) {
-    const { code: name } = error as NodeJS.ErrnoException;
+    const name = error instanceof SystemError ? error.code : undefined;
     if (name !== 'EROFS' && name !== 'EACCES' && name !== 'EPERM') throw error;
-    return openSync(path, O_RDONLY);
+    return open(path, O.RDONLY);
   }
 }
 
@@ -35,18 +35,18 @@ export function setSysctl(key: string, value: string): SysctlResult {
   let fd: number | undefined;
   try {
     fd = openSysctl(pathOf(key));
-    const bytes = newBytes(valueMaxBytes);
-    const before = bytes.toString('latin1', 0, readSync(fd, bytes, 0, valueMaxBytes, 0)).trim();
+    const bytes = new Uint8Array(valueMaxBytes);
+    const before = latin1(bytes, 0, read(fd, bytes, 0)).trim();
     if (before === value) return { changed: false };
     // NB: proc_dointvec() takes a write at offset 0 only (kernel/sysctl.c).
-    writeSync(fd, bytes, 0, bytes.write(value, 'latin1'), 0);
+    write(fd, utf8(value), 0);
     return { changed: true, before };
   } catch (error) {
-    const name = (error as NodeJS.ErrnoException).code as keyof typeof errno | undefined;
+    const name = (error instanceof SystemError ? error.code : undefined) as keyof typeof errno | undefined;
     // Opened to read only, because nothing else is allowed: write(2) calls that EBADF.
     const number = name === 'EBADF' ? errno.EROFS : ((name && errno[name]) ?? errno.EIO);
     return { errno: number, cause: error };
   } finally {
-    if (fd !== undefined) closeSync(fd);
+    if (fd !== undefined) close(fd);
   }
 }

@@ -1,8 +1,8 @@
 import { MulticastGroups } from 'netlink/dist/rt/gen_structs.js';
 import { CniError, code } from '../cni/error.ts';
+import { nowMs } from '../linux/clock.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
-import { nowMs } from '../sys/clock.ts';
-import type { Libc } from '../sys/libc.ts';
 import type { Netns } from './netns.ts';
 import { readAddresses, readLink } from './observe.ts';
 
@@ -14,7 +14,7 @@ const operstates = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing'
  * `look` gives undefined when there is nothing more to wait for, and otherwise what is still missing.
  */
 function waitFor(
-  libc: Libc,
+  sys: SystemCalls,
   netns: Netns,
   group: number,
   timeoutMs: number,
@@ -23,7 +23,7 @@ function waitFor(
   if (look() === undefined) return undefined;
   const deadline = nowMs() + timeoutMs;
   // NB: not `using`, whose helpers every call would evaluate.
-  const socket = netns.visit(() => NetlinkSocket.listen(libc, protocol.ROUTE, group));
+  const socket = netns.visit(() => NetlinkSocket.listen(sys, protocol.ROUTE, group));
   try {
     while (true) {
       const missing = look();
@@ -36,8 +36,8 @@ function waitFor(
 }
 
 /** Waits until the link carries traffic. Throws CniError 11 when it does not in time, 100 when there is no such link. */
-export function waitForCarrier(libc: Libc, netns: Netns, dev: string, timeoutMs: number): void {
-  const missing = waitFor(libc, netns, MulticastGroups.LINK, timeoutMs, () => {
+export function waitForCarrier(sys: SystemCalls, netns: Netns, dev: string, timeoutMs: number): void {
+  const missing = waitFor(sys, netns, MulticastGroups.LINK, timeoutMs, () => {
     const state = readLink(netns, dev);
     if (!state) throw new CniError(code.kernel, `waited for ${dev} to carry traffic, but it is gone`);
     if (state.operstate === IF_OPER_UP) return undefined;
@@ -54,10 +54,10 @@ export function waitForCarrier(libc: Libc, netns: Netns, dev: string, timeoutMs:
 }
 
 /** Waits until no IPv6 address of the link is tentative. Throws CniError 11 when one still is in time, 102 when one is a duplicate. */
-export function waitForDad(libc: Libc, netns: Netns, dev: string, timeoutMs: number): void {
+export function waitForDad(sys: SystemCalls, netns: Netns, dev: string, timeoutMs: number): void {
   const index = netns.indexes.get(dev) ?? readLink(netns, dev)?.index;
   if (index === undefined) throw new CniError(code.kernel, `waited for the addresses of ${dev}, but it is gone`);
-  const missing = waitFor(libc, netns, MulticastGroups.IPV6_IFADDR, timeoutMs, () => {
+  const missing = waitFor(sys, netns, MulticastGroups.IPV6_IFADDR, timeoutMs, () => {
     const addresses = readAddresses(netns, index).filter(({ family }) => family === 6);
     const duplicate = addresses.find(({ dadFailed }) => dadFailed);
     if (duplicate) {

@@ -1,9 +1,12 @@
-import { constants, openSync, writeSync } from 'node:fs';
 import { pino } from 'pino';
 import { CniError, code } from '../cni/error.ts';
 import { logLevels } from '../cni/log-level.ts';
 import type { Request } from '../cni/request.ts';
-import type { Host } from '../dispatch.ts';
+import type { Host } from '../host.ts';
+import { utf8 } from '../linux/bytes.ts';
+import { open, SystemError, write } from '../linux/files.ts';
+import { O } from '../linux/numbers.ts';
+import { pid } from '../linux/system-calls.ts';
 import type { Logger } from './logger.ts';
 
 /** What the configuration says about the log. */
@@ -33,7 +36,7 @@ export function pinoLogger(
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
       base: {
-        pid: process.pid,
+        pid: pid(),
         command,
         network: conf.name,
         ...(containerID === '' ? {} : { containerID }),
@@ -42,8 +45,8 @@ export function pinoLogger(
       },
       mixin: () => ({ ms: elapsedMs() }),
     },
-    // Synchronous and unbuffered: a killed process has logged what it has done. O_APPEND keeps the lines of many processes whole.
-    { write: (line: string) => write(fd, line) },
+    // Synchronous and unbuffered: a killed process has logged what it has done. O.APPEND keeps the lines of many processes whole.
+    { write: (line: string) => writeLine(fd, line) },
   );
   return {
     change: (what, fields) => log.info(fields, what),
@@ -67,18 +70,17 @@ function openLog(path: string | undefined, stderr: Host['stderr']): number {
   if (!path) return stderrFd;
   try {
     // O_NONBLOCK: a FIFO that nobody reads must not keep a pod waiting.
-    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
-    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
+    return open(path, O.WRONLY | O.APPEND | O.CREAT | O.NONBLOCK | O.NOCTTY, 0o600);
   } catch (error) {
-    const why = error instanceof Error && 'code' in error ? error.code : error;
+    const why = error instanceof SystemError ? error.code : error;
     stderr(`tsbridge: cannot open the log file ${path}: ${why}; logging to stderr\n`);
     return stderrFd;
   }
 }
 
-function write(fd: number, line: string): void {
+function writeLine(fd: number, line: string): void {
   try {
-    writeSync(fd, line);
+    write(fd, utf8(line));
   } catch {
     // A full disk or a closed stderr: the work matters more than its log.
   }

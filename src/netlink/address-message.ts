@@ -1,7 +1,7 @@
 import { MessageType } from 'netlink/dist/rt/gen_structs.js';
 import { formatIp, ipFromBytes, ipToBytes } from '../ip/address.ts';
 import { lastOf, type Prefix } from '../ip/prefix.ts';
-import type { AddressState } from '../kernel/state.ts';
+import type { AddressState } from '../plan/state.ts';
 import { Attributes, u32At } from './attribute.ts';
 import { type AttributeWriter, beginRequest } from './attribute-writer.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';

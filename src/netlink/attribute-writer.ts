@@ -1,4 +1,4 @@
-import { newBytes } from '../sys/new-bytes.ts';
+import { putText, utf8Length } from '../linux/bytes.ts';
 
 /**
  * Writes message bodies: a protocol's header, then attributes. Lengths, types and numbers are in the machine's order, which is
@@ -17,33 +17,33 @@ import { newBytes } from '../sys/new-bytes.ts';
  * The package gives the numbers of the messages, and the tests compare these bytes with its own.
  */
 export class AttributeWriter {
-  #bytes = newBytes(4096);
-  #start = 0; // of the body being written
-  #at = 0;
+  private buffer = new Uint8Array(4096);
+  private start = 0; // of the body being written
+  private at = 0;
 
   /** Starts a body. Its header is written with `byte` and `word`. */
   begin(): void {
     this.pad();
-    this.#start = this.#at;
-    this.#room(64);
+    this.start = this.at;
+    this.room(64);
   }
 
   /** The body since `begin`, without the padding of its last attribute. */
-  end(): Buffer {
-    return this.#bytes.subarray(this.#start, this.#at);
+  end(): Uint8Array {
+    return this.buffer.subarray(this.start, this.at);
   }
 
   /** One byte of a header. */
   byte(value: number): void {
-    this.#bytes[this.#at++] = value;
+    this.buffer[this.at++] = value;
   }
 
   /** Four bytes of a header. */
   word(value: number): void {
-    this.#bytes[this.#at++] = value;
-    this.#bytes[this.#at++] = value >>> 8;
-    this.#bytes[this.#at++] = value >>> 16;
-    this.#bytes[this.#at++] = value >>> 24;
+    this.buffer[this.at++] = value;
+    this.buffer[this.at++] = value >>> 8;
+    this.buffer[this.at++] = value >>> 16;
+    this.buffer[this.at++] = value >>> 24;
   }
 
   u8(type: number, value: number): void {
@@ -63,55 +63,55 @@ export class AttributeWriter {
 
   /** A string without a NUL. */
   string(type: number, value: string): void {
-    this.header(type, Buffer.byteLength(value));
-    this.#at += this.#bytes.write(value, this.#at);
+    this.header(type, utf8Length(value));
+    this.at += putText(this.buffer, this.at, value);
   }
 
   bytes(type: number, value: Uint8Array): void {
     this.header(type, value.length);
-    this.#bytes.set(value, this.#at);
-    this.#at += value.length;
+    this.buffer.set(value, this.at);
+    this.at += value.length;
   }
 
   /** Starts a nested attribute; what it returns is for `close`. */
   open(type: number): number {
     this.header(type, 0);
-    return this.#at - 4 - this.#start;
+    return this.at - 4 - this.start;
   }
 
   /** Ends a nested attribute, whose length counts the padding of what is in it, as libnetlink has it. */
   close(nest: number): void {
     this.pad();
-    const at = this.#start + nest;
-    const length = this.#at - at;
-    this.#bytes[at] = length;
-    this.#bytes[at + 1] = length >>> 8;
+    const at = this.start + nest;
+    const length = this.at - at;
+    this.buffer[at] = length;
+    this.buffer[at + 1] = length >>> 8;
   }
 
   /** The header of an attribute whose value, of `payload` bytes, comes next; there is room for it. */
   protected header(type: number, payload: number): void {
     this.pad();
-    this.#room(payload + 72);
+    this.room(payload + 72);
     const length = payload + 4;
-    this.#bytes[this.#at++] = length;
-    this.#bytes[this.#at++] = length >>> 8;
-    this.#bytes[this.#at++] = type;
-    this.#bytes[this.#at++] = type >>> 8;
+    this.buffer[this.at++] = length;
+    this.buffer[this.at++] = length >>> 8;
+    this.buffer[this.at++] = type;
+    this.buffer[this.at++] = type >>> 8;
   }
 
   /** NLA_ALIGN(len): (len + 3) & ~3 — linux/netlink.h. Bodies begin at multiples of 4, so positions may stand for lengths. */
   protected pad(): void {
-    while (this.#at & 3) this.#bytes[this.#at++] = 0;
+    while (this.at & 3) this.buffer[this.at++] = 0;
   }
 
   /** Makes room for `length` more bytes. Finished bodies stay where they are. */
-  #room(length: number): void {
-    if (this.#at + length <= this.#bytes.length) return;
-    const unfinished = this.#bytes.subarray(this.#start, this.#at);
-    this.#bytes = newBytes(2 * (unfinished.length + length) + 4096);
-    this.#bytes.set(unfinished);
-    this.#at = unfinished.length;
-    this.#start = 0;
+  private room(length: number): void {
+    if (this.at + length <= this.buffer.length) return;
+    const unfinished = this.buffer.subarray(this.start, this.at);
+    this.buffer = new Uint8Array(2 * (unfinished.length + length) + 4096);
+    this.buffer.set(unfinished);
+    this.at = unfinished.length;
+    this.start = 0;
   }
 }
 

@@ -1,3 +1,4 @@
+import { text } from '../linux/bytes.ts';
 // NB: the package netlink makes several objects for every attribute that it meets, and a link has fifty of them, of which ten are read.
 
 /** The type of the attribute at a position, without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
@@ -21,12 +22,12 @@ export const u32At = (bytes: Uint8Array, at: number): number =>
 
 /** The attributes behind a message's header of `from` bytes, or inside another attribute. Of a type that occurs several times, the last one. */
 export class Attributes {
-  readonly #bytes: Buffer;
-  readonly #positions: (number | undefined)[] = []; // by type
+  private readonly bytes: Uint8Array;
+  private readonly positions: (number | undefined)[] = []; // by type
 
-  constructor(bytes: Buffer, from = 0) {
-    this.#bytes = bytes;
-    const positions = this.#positions;
+  constructor(bytes: Uint8Array, from = 0) {
+    this.bytes = bytes;
+    const positions = this.positions;
     const { length } = bytes;
     // attributeType and nextAttribute, written out: a link has fifty attributes, and an ADD looks at five links.
     for (let at = from; at + 4 <= length; ) {
@@ -37,29 +38,29 @@ export class Attributes {
   }
 
   /** A view. */
-  value(type: number): Buffer | undefined {
-    const at = this.#positions[type];
-    return at === undefined ? undefined : this.#bytes.subarray(at + 4, attributeEnd(this.#bytes, at));
+  value(type: number): Uint8Array | undefined {
+    const at = this.positions[type];
+    return at === undefined ? undefined : this.bytes.subarray(at + 4, attributeEnd(this.bytes, at));
   }
 
   u8(type: number): number | undefined {
-    const at = this.#positions[type];
-    return at === undefined ? undefined : this.#bytes[at + 4];
+    const at = this.positions[type];
+    return at === undefined ? undefined : this.bytes[at + 4];
   }
 
   u32(type: number): number | undefined {
-    const at = this.#positions[type];
-    return at === undefined ? undefined : u32At(this.#bytes, at + 4);
+    const at = this.positions[type];
+    return at === undefined ? undefined : u32At(this.bytes, at + 4);
   }
 
   /** A string up to its NUL. */
   text(type: number): string | undefined {
-    const at = this.#positions[type];
+    const at = this.positions[type];
     if (at === undefined) return undefined;
-    const limit = attributeEnd(this.#bytes, at);
+    const limit = attributeEnd(this.bytes, at);
     let end = at + 4;
-    while (end < limit && this.#bytes[end] !== 0) end++;
-    return this.#bytes.toString('utf8', at + 4, end);
+    while (end < limit && this.bytes[end] !== 0) end++;
+    return text(this.bytes, at + 4, end);
   }
 
   /** What is nested in an attribute; undefined when it is missing. */

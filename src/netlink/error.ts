@@ -1,4 +1,4 @@
-import { errnoName } from '../sys/errno.ts';
+import { errnoName } from '../linux/errno.ts';
 import type { Outcome } from './message.ts';
 
 /** A request that the kernel refused. Whoever made it says what was tried; this says what the kernel answered. */

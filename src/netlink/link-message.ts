@@ -1,5 +1,5 @@
 import { MessageType } from 'netlink/dist/rt/gen_structs.js';
-import type { LinkState } from '../kernel/state.ts';
+import type { LinkState } from '../plan/state.ts';
 import { Attributes, u32At } from './attribute.ts';
 import { type AttributeWriter, beginRequest } from './attribute-writer.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';

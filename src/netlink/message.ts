@@ -27,7 +27,7 @@ export const NLMSG = { NOOP: 1, ERROR: 2, DONE: 3, OVERRUN: 4 } as const;
 export interface Message {
   type: number;
   flags: number; // NLM_F_*
-  body: Buffer; // the protocol's own header, then attributes
+  body: Uint8Array; // the protocol's own header, then attributes
   /** The kernel answers with one message of its own (RTM_GETLINK of one link, NFT_MSG_GETSET …) instead of an ACK. */
   get?: true;
   /** Never acknowledged, though it may fail: NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END. */
@@ -39,7 +39,7 @@ export interface Reply {
   type: number;
   flags: number;
   seq: number;
-  body: Buffer;
+  body: Uint8Array;
 }
 
 /** What became of one request. */
@@ -79,7 +79,7 @@ function putU32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /** The messages of one datagram; bodies are views into it. Throws when it is no sequence of messages. */
-export function decodeMessages(datagram: Buffer): Reply[] {
+export function decodeMessages(datagram: Uint8Array): Reply[] {
   const replies: Reply[] = [];
   for (let at = 0; at < datagram.length; ) {
     const length = u32At(datagram, at);

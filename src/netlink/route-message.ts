@@ -2,7 +2,8 @@ import { MessageType, RouteProtocol, RouteScope, RouteType } from 'netlink/dist/
 import type { Route } from '../cni/result.ts';
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../ip/address.ts';
 import { networkOf, type Prefix } from '../ip/prefix.ts';
-import type { RouteState } from '../kernel/state.ts';
+import { u16 } from '../linux/bytes.ts';
+import type { RouteState } from '../plan/state.ts';
 import { Attributes, u32At } from './attribute.ts';
 import { beginRequest } from './attribute-writer.ts';
 import { type Message, NLM_F, type Reply } from './message.ts';
@@ -79,7 +80,7 @@ export function parseRouteStates({ body: bytes }: Pick<Reply, 'body'>): RouteSta
     ...(mtu ? { mtu } : {}),
     ...(advmss ? { advmss } : {}),
   };
-  const hop = (gateway: Buffer | undefined, oif: number | undefined): RouteState => ({
+  const hop = (gateway: Uint8Array | undefined, oif: number | undefined): RouteState => ({
     ...base,
     ...(gateway ? { gw: formatIp(ipFromBytes(gateway)) } : {}),
     ...(oif ? { oif } : {}),
@@ -89,7 +90,7 @@ export function parseRouteStates({ body: bytes }: Pick<Reply, 'body'>): RouteSta
   const hops: RouteState[] = [];
   // struct rtnexthop: u16 len, u8 flags, u8 hops, int ifindex; attributes follow — linux/rtnetlink.h
   for (let at = 0; at + 8 <= multipath.length; ) {
-    const hopLength = multipath.readUInt16LE(at);
+    const hopLength = u16(multipath, at);
     if (hopLength < 8) break;
     const gateway = new Attributes(multipath.subarray(at, at + hopLength), 8).value(RTA.GATEWAY);
     hops.push(hop(gateway, u32At(multipath, at + 4)));

@@ -1,9 +1,9 @@
-import { closeSync } from '#fs';
 import { CniError, code } from '../cni/error.ts';
-import { nowMs } from '../sys/clock.ts';
-import { errno, errnoName } from '../sys/errno.ts';
-import type { Libc } from '../sys/libc.ts';
-import { newBytes } from '../sys/new-bytes.ts';
+import { putU16, putU32 } from '../linux/bytes.ts';
+import { nowMs } from '../linux/clock.ts';
+import { errno, errnoName } from '../linux/errno.ts';
+import { close } from '../linux/files.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
 import { NetlinkError } from './error.ts';
 import {
   decodeError,
@@ -41,44 +41,44 @@ export interface Patience {
 /**
  * One netlink socket, synchronous. It stays in the namespace that the thread was in when it was opened.
  *
- *     using socket = NetlinkSocket.open(libc, protocol.ROUTE);
+ *     using socket = NetlinkSocket.open(sys, protocol.ROUTE);
  *     const [outcome] = socket.transact([{ type: MessageType.SETLINK, flags: 0, body }], { waitingFor: 'eth0' });
  */
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
-  readonly #libc: Libc;
-  #seq = 0;
+  private readonly sys: SystemCalls;
+  private seq = 0;
   /** Room for the next datagrams. */
-  #into: Buffer | undefined;
+  private into: Uint8Array | undefined;
   /** Bytes that a datagram may have. Of dumps, 32 KiB, whatever the buffer — net/netlink/af_netlink.c, netlink_dump() */
-  #longest = 32768;
-  #closed = false;
+  private longest = 32768;
+  private closed = false;
 
-  private constructor(libc: Libc, fd: number) {
-    this.#libc = libc;
+  private constructor(sys: SystemCalls, fd: number) {
+    this.sys = sys;
     this.fd = fd;
   }
 
   /** A socket for requests. Throws CniError 100 when the kernel does not give one. */
-  static open(libc: Libc, protocolNumber: number): NetlinkSocket {
-    const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
+  static open(sys: SystemCalls, protocolNumber: number): NetlinkSocket {
+    const socket = new NetlinkSocket(sys, openSocket(sys, protocolNumber));
     // All three are refinements: a kernel without one of them (strict checking is of 4.20) still answers.
-    socket.#switchOn(option.EXT_ACK);
-    socket.#switchOn(option.CAP_ACK);
-    if (protocolNumber === protocol.ROUTE) socket.#switchOn(option.GET_STRICT_CHK);
+    socket.switchOn(option.EXT_ACK);
+    socket.switchOn(option.CAP_ACK);
+    if (protocolNumber === protocol.ROUTE) socket.switchOn(option.GET_STRICT_CHK);
     return socket;
   }
 
   /** A socket that receives the notifications of a multicast group (RTNLGRP_*, up to 32). Throws CniError 100. */
-  static listen(libc: Libc, protocolNumber: number, group: number): NetlinkSocket {
-    const socket = new NetlinkSocket(libc, openSocket(libc, protocolNumber));
+  static listen(sys: SystemCalls, protocolNumber: number, group: number): NetlinkSocket {
+    const socket = new NetlinkSocket(sys, openSocket(sys, protocolNumber));
     // struct sockaddr_nl: family, pad, pid 0 (the kernel chooses one), a mask of groups — linux/netlink.h
     // NB: joined by NETLINK_ADD_MEMBERSHIP alone, the socket would have no address, and the kernel passes over it: it takes the
     // address 0 for its own — net/netlink/af_netlink.c, do_one_broadcast()
-    const address = Buffer.alloc(12);
-    address.writeUInt16LE(AF_NETLINK, 0);
-    address.writeUInt32LE((1 << (group - 1)) >>> 0, 8);
-    const answer = libc.bind(socket.fd, address);
+    const address = new Uint8Array(12);
+    putU16(address, 0, AF_NETLINK);
+    putU32(address, 8, 1 << (group - 1));
+    const answer = sys.bind(socket.fd, address);
     if (answer < 0) {
       socket[Symbol.dispose]();
       throw new CniError(code.kernel, `cannot join netlink group ${group}: ${errnoName(answer)}`);
@@ -95,7 +95,7 @@ export class NetlinkSocket implements Disposable {
   transact(messages: readonly Message[], patience: Patience): Outcome[] {
     if (messages.length === 0) return [];
     for (let attempt = 1; ; attempt++) {
-      const outcomes = this.#transactOnce(messages, patience);
+      const outcomes = this.transactOnce(messages, patience);
       if (typeof outcomes !== 'string') return outcomes;
       // Questions can be asked again, changes not.
       if (attempt === attempts || !messages.every((message) => message.get)) {
@@ -104,8 +104,8 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  #transactOnce(messages: readonly Message[], patience: Patience): Outcome[] | 'lost' | 'truncated' {
-    const first = this.#number(messages.length);
+  private transactOnce(messages: readonly Message[], patience: Patience): Outcome[] | 'lost' | 'truncated' {
+    const first = this.number(messages.length);
     let lastLoud = messages.length - 1;
     while (messages[lastLoud]?.quiet) lastLoud--;
     const outcomes: Outcome[] = [];
@@ -121,12 +121,12 @@ export class NetlinkSocket implements Disposable {
       if (isAwaited) missing++;
       flags.push(NLM_F.REQUEST | message.flags | (isAwaited && !isAnswered ? NLM_F.ACK : 0));
     }
-    this.#send(encodeMessages(messages, first, flags), patience);
+    this.send(encodeMessages(messages, first, flags), patience);
 
     const deadline = nowMs() + (patience.timeoutMs ?? answerTimeoutMs);
     let batchFailed = false;
     while (missing > 0) {
-      const received = this.#receive(batchFailed ? undefined : deadline);
+      const received = this.receive(batchFailed ? undefined : deadline);
       if (received === 'timeout') {
         // NB: nfnetlink drops the rest of a batch, ACKs included, when the batch itself is refused.
         if (batchFailed) {
@@ -177,7 +177,7 @@ export class NetlinkSocket implements Disposable {
    */
   dump(message: Omit<Message, 'get' | 'quiet'>, patience: Patience): Reply[] {
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const replies = this.#dumpOnce(message, patience);
+      const replies = this.dumpOnce(message, patience);
       if (replies) return replies;
     }
     throw new CniError(code.tryAgainLater, `${patience.waitingFor} kept changing while it was read, ${attempts} times`);
@@ -185,25 +185,25 @@ export class NetlinkSocket implements Disposable {
 
   /** Notifications, waiting for the first until `deadline` (nowMs()). `lost`: some were dropped, so look again. */
   notifications(deadline: number): Reply[] | 'timeout' | 'lost' {
-    const received = this.#receive(deadline);
+    const received = this.receive(deadline);
     return received === 'truncated' ? 'lost' : received;
   }
 
   [Symbol.dispose](): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    closeSync(this.fd);
+    if (this.closed) return;
+    this.closed = true;
+    close(this.fd);
   }
 
   /** The replies, or undefined when the dump has to be begun again. */
-  #dumpOnce({ type, flags, body }: Message, patience: Patience): Reply[] | undefined {
-    const seq = this.#number(1);
-    this.#send(encodeMessages([{ type, body }], seq, [NLM_F.REQUEST | NLM_F.DUMP | flags]), patience);
+  private dumpOnce({ type, flags, body }: Message, patience: Patience): Reply[] | undefined {
+    const seq = this.number(1);
+    this.send(encodeMessages([{ type, body }], seq, [NLM_F.REQUEST | NLM_F.DUMP | flags]), patience);
     const deadline = nowMs() + (patience.timeoutMs ?? answerTimeoutMs);
     const replies: Reply[] = [];
     let interrupted = false;
     while (true) {
-      const received = this.#receive(deadline);
+      const received = this.receive(deadline);
       if (received === 'timeout') throw timedOut(patience);
       if (received === 'lost' || received === 'truncated') {
         interrupted = true;
@@ -222,19 +222,19 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  #number(count: number): number {
-    const first = this.#seq + 1;
-    this.#seq += count;
+  private number(count: number): number {
+    const first = this.seq + 1;
+    this.seq += count;
     return first;
   }
 
-  #switchOn(name: number): void {
-    this.#libc.setsockopt(this.fd, SOL_NETLINK, name, new Uint8Array([1, 0, 0, 0]));
+  private switchOn(name: number): void {
+    this.sys.setsockopt(this.fd, SOL_NETLINK, name, new Uint8Array([1, 0, 0, 0]));
   }
 
-  #send(bytes: Uint8Array, patience: Patience): void {
+  private send(bytes: Uint8Array, patience: Patience): void {
     let sent: number;
-    do sent = this.#libc.send(this.fd, bytes, 0);
+    do sent = this.sys.send(this.fd, bytes, 0);
     while (sent === -errno.EINTR);
     if (sent < 0)
       throw new CniError(code.kernel, `cannot ask the kernel about ${patience.waitingFor}: ${errnoName(sent)}`);
@@ -244,19 +244,19 @@ export class NetlinkSocket implements Disposable {
    * The messages of the next datagram. Without a deadline only what is there already is taken, and nothing there is a 'timeout'.
    * 'lost': the kernel had no room for all it had to say (ENOBUFS). 'truncated': the datagram was longer than our buffer, which has grown since.
    */
-  #receive(deadline: number | undefined): Reply[] | 'timeout' | 'lost' | 'truncated' {
+  private receive(deadline: number | undefined): Reply[] | 'timeout' | 'lost' | 'truncated' {
     while (true) {
       // Views into a datagram stay alive: the next one goes behind it.
-      if (!this.#into || this.#into.length < this.#longest) this.#into = newBytes(2 * this.#longest);
-      const into = this.#into;
-      const length = this.#libc.recv(this.fd, into, MSG_DONTWAIT_TRUNC);
+      if (!this.into || this.into.length < this.longest) this.into = new Uint8Array(2 * this.longest);
+      const into = this.into;
+      const length = this.sys.recv(this.fd, into, MSG_DONTWAIT_TRUNC);
       if (length > into.length) {
-        this.#longest = length * 2;
-        this.#into = undefined;
+        this.longest = length * 2;
+        this.into = undefined;
         return 'truncated';
       }
       if (length >= 0) {
-        this.#into = into.subarray(length);
+        this.into = into.subarray(length);
         return decodeMessages(into.subarray(0, length));
       }
       if (length === -errno.EINTR) continue;
@@ -266,13 +266,13 @@ export class NetlinkSocket implements Disposable {
       }
       const left = deadline === undefined ? 0 : Math.ceil(deadline - nowMs());
       if (left <= 0) return 'timeout';
-      this.#libc.poll(this.fd, POLLIN, left);
+      this.sys.poll(this.fd, POLLIN, left);
     }
   }
 }
 
-function openSocket(libc: Libc, protocolNumber: number): number {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocolNumber);
+function openSocket(sys: SystemCalls, protocolNumber: number): number {
+  const fd = sys.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocolNumber);
   if (fd >= 0) return fd;
   throw new CniError(code.kernel, `cannot open a netlink socket of protocol ${protocolNumber}: ${errnoName(fd)}`, {
     details: fd === -errno.EPROTONOSUPPORT ? 'The kernel lacks this netlink protocol.' : '',

@@ -1,6 +1,7 @@
 import { MessageType } from 'netlink/dist/rt/gen_structs.js';
 import { formatBridgeVlanFlags, formatBridgeVlanInfo } from 'netlink/dist/rt/ifla.js';
-import type { VlanState } from '../kernel/state.ts';
+import { i32, u16 } from '../linux/bytes.ts';
+import type { VlanState } from '../plan/state.ts';
 import { Attributes, attributeEnd, attributeType, nextAttribute } from './attribute.ts';
 import { type AttributeWriter, beginRequest } from './attribute-writer.ts';
 import type { Message, Reply } from './message.ts';
@@ -26,7 +27,7 @@ const begin = (index: number): AttributeWriter => {
   return writer;
 };
 
-const vlanBody = (index: number, { vid, vidEnd = vid, pvid, untagged }: VlanRequest): Buffer => {
+const vlanBody = (index: number, { vid, vidEnd = vid, pvid, untagged }: VlanRequest): Uint8Array => {
   const writer = begin(index);
   const common = { ...(pvid ? { pvid } : {}), ...(untagged ? { untagged } : {}) };
   const info = (id: number, range: { rangeBegin?: true; rangeEnd?: true }) => {
@@ -66,7 +67,7 @@ export const getVlans = (): Message => {
 
 /** The VLANs of port `index` in an RTM_NEWLINK of AF_BRIDGE; none when it is about another port. */
 export function parseVlans({ body: bytes }: Pick<Reply, 'body'>, index: number): VlanState[] {
-  if (bytes[0] !== AF_BRIDGE || bytes.readInt32LE(4) !== index) return [];
+  if (bytes[0] !== AF_BRIDGE || i32(bytes, 4) !== index) return [];
   const spec = new Attributes(bytes, LENGTH_IFINFOMSG).value(IFLA.AF_SPEC);
   if (!spec) return []; // built without CONFIG_BRIDGE_VLAN_FILTERING
   const vlans: VlanState[] = [];
@@ -75,8 +76,8 @@ export function parseVlans({ body: bytes }: Pick<Reply, 'body'>, index: number):
     if (attributeType(spec, at) !== IFLA_BRIDGE_VLAN_INFO) continue;
     // struct bridge_vlan_info: u16 flags, u16 vid — linux/if_bridge.h
     const data = spec.subarray(at + 4, attributeEnd(spec, at));
-    const flags = data.readUInt16LE(0);
-    const vid = data.readUInt16LE(2);
+    const flags = u16(data, 0);
+    const vid = u16(data, 2);
     if (flags & BRIDGE_VLAN_INFO.RANGE_BEGIN) {
       begin = vid;
       continue;

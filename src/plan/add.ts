@@ -1,12 +1,13 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
-import type { LinkState } from '../kernel/state.ts';
+import { mustPrefix } from '../ip/prefix.ts';
 import { bridgeMac, containerMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
-import { compareAddresses, gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
+import { compareAddresses, gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { localPrefixes } from './masquerade.ts';
 import { attachmentComment, hostVethAlias, hostVethName, vlanGatewayName, vlanGatewayPortName } from './names.ts';
 import type { Op } from './op.ts';
+import type { LinkState } from './state.ts';
 import { usesVlans, vlanOps } from './vlan.ts';
 
 /** What the host looked like when the plan was made. */

@@ -1,10 +1,10 @@
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
-import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
-import type { AddressState, FirewallGap, LinkState, RouteState, VlanState } from '../kernel/state.ts';
-import { gatewayAddresses, kernelRoutes, mustPrefix } from './gateway.ts';
+import { formatPrefix, mustPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
+import { gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { showRoute } from './op.ts';
+import type { AddressState, FirewallGap, LinkState, RouteState, VlanState } from './state.ts';
 import { usesVlans, wantedVlans } from './vlan.ts';
 
 /** What ADD has reported, as far as it is the plugin's own: a chain may have added to it. */

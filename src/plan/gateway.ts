@@ -1,15 +1,8 @@
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import { type Family, formatIp, parseIp } from '../ip/address.ts';
-import { contains, formatPrefix, networkOf, overlaps, type Prefix, parsePrefix } from '../ip/prefix.ts';
+import { contains, formatPrefix, mustPrefix, networkOf, overlaps } from '../ip/prefix.ts';
 import type { Lease } from '../ipam/lease.ts';
-
-/** A text that configuration, store or kernel has vouched for. */
-export function mustPrefix(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (!prefix) throw new Error(`not an address with a prefix length: ${text}`);
-  return prefix;
-}
 
 const defaultRoute: Record<Family, string> = { 4: '0.0.0.0/0', 6: '::/0' };
 

@@ -1,8 +1,7 @@
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
-import { contains, formatPrefix, networkOf, type Prefix } from '../ip/prefix.ts';
-import { mustPrefix } from './gateway.ts';
+import { contains, formatPrefix, mustPrefix, networkOf, type Prefix } from '../ip/prefix.ts';
 
 /**
  * The prefixes of one family that pods reach with their own address: every subnet of the network and what nonMasqueradeCIDRs adds.

@@ -1,6 +1,6 @@
 import type { NetConf } from '../cni/netconf.ts';
-import type { VlanState } from '../kernel/state.ts';
 import type { Op } from './op.ts';
+import type { VlanState } from './state.ts';
 
 type VlanConf = Pick<NetConf, 'vlan' | 'vlanTrunk' | 'preserveDefaultVlan'>;
 

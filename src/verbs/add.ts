@@ -1,5 +1,4 @@
 import type { Attachment } from '../cni/attachment.ts';
-import type { Context } from '../cni/context.ts';
 import { asCniError, CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Dns, Result, ResultInterface } from '../cni/result.ts';
@@ -7,13 +6,14 @@ import { newestVersion } from '../cni/version.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { openKernel } from '../kernel/open.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
 import { type HostSnapshot, planAdd, type Wanted } from '../plan/add.ts';
 import { containerMac, hostVethMac } from '../plan/addresses.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import { ownUndo } from '../plan/own-undo.ts';
+import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade, type Masquerade } from './masquerade.ts';
@@ -54,20 +54,20 @@ async function attach(job: Job, masquerade: Masquerade): Promise<Result> {
   const { context, attachment, kernel, rollback } = job;
   const { log } = context;
   try {
-    return connect(job, masquerade);
+    return await connect(job, masquerade);
   } catch (error) {
-    const undoErrors = rollback.run(leaseSteps);
+    const undoErrors = await rollback.run(leaseSteps);
     if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
       log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
       return attach(job, await chooseMasquerade({ ...context.conf, ipMasqBackend: 'iptables' }, kernel, attachment));
     }
-    undoErrors.push(...rollback.run());
+    undoErrors.push(...(await rollback.run()));
     for (const undoError of undoErrors) log.error('could not undo', { error: undoError.message });
     throw withUndoErrors(error, undoErrors);
   }
 }
 
-function connect(job: Job, masquerade: Masquerade): Result {
+async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   const { context, attachment, kernel, rollback } = job;
   const { conf } = masquerade;
   const salt = nodeSalt(context, kernel);
@@ -75,7 +75,7 @@ function connect(job: Job, masquerade: Masquerade): Result {
   const snapshot = observeHost(kernel, conf, attachment, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
 
-  job.lease ??= takeLease(job);
+  job.lease ??= await takeLease(job);
   const ips = withGateways(conf, job.lease.ips);
   const wanted: Wanted = { ips, routes: resultRoutes(conf, job.lease, ips) };
   refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
@@ -88,7 +88,7 @@ function connect(job: Job, masquerade: Masquerade): Result {
   rollback.push(() => kernel.undo(ownUndo(undo, hostVethName(attachment))));
   kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
   rollback.push(() => masquerade.undo());
-  masquerade.add(ips);
+  await masquerade.add(ips);
 
   const interfaces = interfacesOf(kernel, conf, attachment, context.request.netns, snapshot);
   return mergePrevious(conf, {
@@ -103,11 +103,11 @@ function connect(job: Job, masquerade: Masquerade): Result {
 const leaseSteps = 1;
 
 /** Takes the addresses. As in DEL they are given back last, and only when nothing is left that may still have them. */
-function takeLease({ ipam, rollback }: Job): Lease {
+async function takeLease({ ipam, rollback }: Job): Promise<Lease> {
   let lease: Lease = { ips: [], routes: [], dns: {} };
   rollback.push((left) => (left.length > 0 && lease.ips.length > 0 ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
   if (!ipam) return lease;
-  lease = ipam.add();
+  lease = await ipam.add();
   if (lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
   return lease;
 }

@@ -1,8 +1,8 @@
-import type { Context, IpamConf } from '../cni/context.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { Result } from '../cni/result.ts';
-import { hostLocal } from '../ipam/hostlocal.ts';
+import { hostLocal } from '../ipam/host-local.ts';
 import { attachmentHash } from '../plan/names.ts';
+import type { Context, IpamConf } from './context.ts';
 
 /**
  * The verbs of a process that another plugin runs as its IPAM plugin: what host-local does, a result without interfaces. SPEC
@@ -14,7 +14,7 @@ export function asIpam(context: Context<IpamConf>): Result | undefined {
   const ipam = hostLocal({
     conf: conf.ipam,
     attachment: { network: conf.name, containerID: request.containerID, ifname: request.ifname },
-    libc: context.libc(),
+    sys: context.sys,
     log,
     bootId: context.bootId(),
     hostCookie: undefined,

@@ -1,17 +1,17 @@
 import type { Attachment } from '../cni/attachment.ts';
-import type { Context } from '../cni/context.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
+import { mustPrefix } from '../ip/prefix.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { openKernel } from '../kernel/open.ts';
-import type { FirewallGap, LinkState } from '../kernel/state.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
 import { gatewayDevice } from '../plan/add.ts';
 import { drift, type Expected, type Observed } from '../plan/drift.ts';
-import { mustPrefix } from '../plan/gateway.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
 import { hostVethName } from '../plan/names.ts';
+import type { FirewallGap, LinkState } from '../plan/state.ts';
 import { usesVlans } from '../plan/vlan.ts';
+import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
 
 /**
@@ -128,8 +128,8 @@ async function observeMasquerade(
       firewallGaps: local.size > 0 ? kernel.masqueradeGaps(conf.name, local) : [],
     };
   }
-  const { iptablesMasqCheck } = await import('../kernel/iptables.ts');
-  return { addresses: iptablesMasqCheck(attachment, prefixes), firewallGaps: [] };
+  const { iptablesMasqCheck } = await import('../kernel/iptables/masquerade.ts');
+  return { addresses: await iptablesMasqCheck(attachment, prefixes), firewallGaps: [] };
 }
 
 const bare = (prefix: string) => prefix.slice(0, prefix.indexOf('/'));

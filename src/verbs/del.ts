@@ -1,14 +1,14 @@
 import type { Attachment } from '../cni/attachment.ts';
-import type { Context } from '../cni/context.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
-import { openKernel } from '../kernel/open.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
 import { removeLinkAside } from '../kernel/removal-aside.ts';
 import { attachmentComment, hostVethName, hostVethNameOfAlias } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
+import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
 
@@ -31,7 +31,7 @@ export async function del(context: Context): Promise<void> {
   };
 
   const kernel = openKernel(context);
-  const hostEnd = removeLinkAside(context.libc(), log, hostVethName(attachment));
+  const hostEnd = removeLinkAside(context.sys, log, hostVethName(attachment));
 
   const ipam = await openIpam(context, kernel, attachment);
   const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
@@ -43,10 +43,12 @@ export async function del(context: Context): Promise<void> {
     for (const op of rules) attempt(() => kernel.apply([op], []));
   }
   await removeIptablesRules(conf, attachment, addresses, errors);
-  const leftovers = attempt(() => kernel.removeGoLeftovers(attachment));
-  if (leftovers) {
+  try {
+    const leftovers = await kernel.removeGoLeftovers(attachment);
     errors.push(...leftovers.errors);
     for (const rule of leftovers.removed) log.change('removed what another plugin had made', { rule });
+  } catch (error) {
+    errors.push(asCniError(error));
   }
 
   let removed = false;
@@ -57,7 +59,13 @@ export async function del(context: Context): Promise<void> {
     errors.push(asCniError(error));
   }
   if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
-  if (removed) attempt(() => ipam?.del());
+  if (removed) {
+    try {
+      await ipam?.del();
+    } catch (error) {
+      errors.push(asCniError(error));
+    }
+  }
 
   for (const error of errors) log.error('DEL', { error: error.message });
   const [first, ...others] = errors;
@@ -120,8 +128,8 @@ function firewallOps(conf: NetConf, attachment: Attachment, addresses: readonly 
 
 async function removeIptablesRules(conf: NetConf, attachment: Attachment, addresses: string[], errors: Error[]) {
   if (!conf.ipMasq || conf.ipMasqBackend !== 'iptables') return;
-  const { iptablesMasqDel } = await import('../kernel/iptables.ts');
-  errors.push(...iptablesMasqDel(attachment, addresses));
+  const { iptablesMasqDel } = await import('../kernel/iptables/masquerade.ts');
+  errors.push(...(await iptablesMasqDel(attachment, addresses)));
 }
 
 function withOthers(first: CniError, others: readonly Error[]): CniError {

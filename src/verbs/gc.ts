@@ -1,10 +1,10 @@
 import type { Attachment } from '../cni/attachment.ts';
-import type { Context } from '../cni/context.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { openKernel } from '../kernel/open.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
 import { attachmentComment, hostVethAlias, hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
+import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
 
@@ -34,7 +34,11 @@ export async function gc(context: Context): Promise<void> {
     for (const op of firewallOps(kernel, conf.name, isStale)) attempt(() => kernel.apply([op], []));
   });
   if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
-  attempt(() => ipam?.gc(conf.validAttachments));
+  try {
+    await ipam?.gc(conf.validAttachments);
+  } catch (error) {
+    errors.push(asCniError(error));
+  }
 
   for (const error of errors) log.error('GC', { error: error.message });
   const [first, ...others] = errors;

@@ -1,9 +1,9 @@
 import type { Attachment } from '../cni/attachment.ts';
-import type { Context } from '../cni/context.ts';
-import { hostLocal } from '../ipam/hostlocal.ts';
+import { hostLocal } from '../ipam/host-local.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { attachmentHash, hostVethNameOf } from '../plan/names.ts';
+import type { Context } from './context.ts';
 
 /**
  * The IPAM that the configuration names: host-local inside the process, any other one run from CNI_PATH. Undefined: none, an L2 network.
@@ -13,19 +13,20 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
   const { conf, log, request } = context;
   if (!conf.ipam) return undefined;
   if ('delegated' in conf.ipam) {
-    const { delegate } = await import('../ipam/delegate.ts');
+    const { delegate } = await import('../ipam/delegate/delegate.ts');
     return delegate({
       type: conf.ipam.type,
       cniVersion: conf.cniVersion,
       path: request.path,
       stdin: context.stdin,
+      env: context.env,
       log,
     });
   }
   return hostLocal({
     conf: conf.ipam,
     attachment,
-    libc: context.libc(),
+    sys: context.sys,
     log,
     bootId: context.bootId(),
     hostCookie: kernel.hostCookie,

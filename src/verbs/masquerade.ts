@@ -1,8 +1,8 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp } from '../cni/result.ts';
+import { mustPrefix } from '../ip/prefix.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { mustPrefix } from '../plan/gateway.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
 
 /** How an ADD masquerades. nf_tables is part of the plan; iptables is a program that runs after it. */
@@ -11,8 +11,8 @@ export interface Masquerade {
   conf: NetConf;
   /** Whether iptables may be tried when nf_tables turns out to be incomplete: a kernel may have it without the families of IP. */
   mayFallBack: boolean;
-  add(ips: readonly ResultIp[]): void;
-  undo(): Error[];
+  add(ips: readonly ResultIp[]): void | Promise<void>;
+  undo(): Error[] | Promise<Error[]>;
 }
 
 /**
@@ -28,14 +28,14 @@ export async function chooseMasquerade(conf: NetConf, kernel: Kernel, attachment
     }
     if (conf.ipMasqBackend === 'nftables') throw kernel.nftablesMissing();
   }
-  const iptables = await import('../kernel/iptables.ts');
+  const iptables = await import('../kernel/iptables/masquerade.ts');
   let done: string[] = [];
   return {
     conf: { ...conf, ipMasqBackend: 'iptables' },
     mayFallBack: false,
     add: (ips) => {
       done = ips.map((ip) => ip.address);
-      iptables.iptablesMasqAdd(
+      return iptables.iptablesMasqAdd(
         attachment,
         ips.map((ip) => ({ address: ip.address, local: localPrefixes(conf, ips, mustPrefix(ip.address).family) })),
       );

@@ -1,5 +1,5 @@
-import type { Context } from '../cni/context.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { Context } from './context.ts';
 
 /** What makes generated MAC addresses the node's own: its boot, and the namespace that plays the host. */
 export const nodeSalt = (context: Pick<Context, 'bootId'>, kernel: Pick<Kernel, 'hostCookie'>): string =>

@@ -2,10 +2,10 @@ import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { LinkState } from '../kernel/state.ts';
 import { gatewayDevice, type HostSnapshot } from '../plan/add.ts';
 import { compareAddresses } from '../plan/gateway.ts';
 import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
+import type { LinkState } from '../plan/state.ts';
 
 /**
  * Reads what an ADD has to know of the host, and refuses what cannot go well. Changes nothing.

@@ -1,30 +1,30 @@
 import { asCniError, CniError } from '../cni/error.ts';
 
 /** Undoes one thing; returns, or throws, what could not be undone. `left`: what could not be undone of all that was done after it. */
-export type UndoStep = (left: readonly Error[]) => readonly Error[];
+export type UndoStep = (left: readonly Error[]) => readonly Error[] | Promise<readonly Error[]>;
 
 /** How to undo what was done so far: steps are added as things are done, and run last first. */
 export class Rollback {
-  readonly #steps: UndoStep[] = [];
-  readonly #left: Error[] = [];
+  private readonly steps: UndoStep[] = [];
+  private readonly left: Error[] = [];
 
   /** `step` must not throw for what is gone already. */
   push(step: UndoStep): void {
-    this.#steps.push(step);
+    this.steps.push(step);
   }
 
   /** Runs every step but the first `keep`, whatever the others do. Returns what they could not undo. */
-  run(keep = 0): Error[] {
-    const before = this.#left.length;
-    while (this.#steps.length > keep) {
-      const step = this.#steps.pop() as UndoStep;
+  async run(keep = 0): Promise<Error[]> {
+    const before = this.left.length;
+    while (this.steps.length > keep) {
+      const step = this.steps.pop() as UndoStep;
       try {
-        this.#left.push(...step(this.#left));
+        this.left.push(...(await step(this.left)));
       } catch (error) {
-        this.#left.push(asCniError(error));
+        this.left.push(asCniError(error));
       }
     }
-    return this.#left.slice(before);
+    return this.left.slice(before);
   }
 }
 

@@ -1,7 +1,7 @@
-import type { Context } from '../cni/context.ts';
 import { CniError, code } from '../cni/error.ts';
-import { openKernel } from '../kernel/open.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
 import { usesVlans } from '../plan/vlan.ts';
+import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
 
 /** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
@@ -33,7 +33,7 @@ export async function status(context: Context): Promise<void> {
     throw notAvailable(missing.message, missing.details);
   }
   const ipam = await openIpam(context, kernel, { network: conf.name, containerID: '', ifname: '' });
-  ipam?.status();
+  await ipam?.status();
 }
 
 const notAvailable = (msg: string, details: string | undefined) =>

@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadLibc } from '#ffi';
-import { Call, dispatch, type Host } from '../../src/dispatch.ts';
-import type { Libc } from '../../src/sys/libc.ts';
+import { Call, dispatch, type Host } from '../../src/call.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 import { Namespace } from './namespace.ts';
 import { type NetworkName, networks } from './networks.ts';
 import type { Floor } from './results.ts';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import { delegate } from '../../src/ipam/delegate.ts';
+import { delegate } from '../../src/ipam/delegate/delegate.ts';
 import { silent } from '../../src/log/logger.ts';
 import { referencePlugins } from '../support/reference-plugins.ts';
 

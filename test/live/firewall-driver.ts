@@ -6,9 +6,9 @@ import { readFileSync, writeSync } from 'node:fs';
 import { loadLibc } from '#ffi';
 import type { Attachment } from '../../src/cni/attachment.ts';
 import { asCniError } from '../../src/cni/error.ts';
-import { makeFirewall } from '../../src/kernel/firewall.ts';
-import type { Firewall, FirewallOp } from '../../src/kernel/firewall-port.ts';
-import { iptablesMasqAdd, iptablesMasqCheck, iptablesMasqDel, type MasqAddress } from '../../src/kernel/iptables.ts';
+import { makeFirewall } from '../../src/kernel/firewall/firewall.ts';
+import type { Firewall, FirewallOp } from '../../src/kernel/firewall/port.ts';
+import { iptablesMasqAdd, iptablesMasqCheck, iptablesMasqDel, type MasqAddress } from '../../src/kernel/iptables/masquerade.ts';
 import { NetlinkSocket, protocol } from '../../src/netlink/socket.ts';
 
 export type Call =

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import type { FirewallOp } from '../../src/kernel/firewall-port.ts';
+import type { FirewallOp } from '../../src/kernel/firewall/port.ts';
 import { attachmentComment } from '../../src/plan/names.ts';
 import type { Container } from '../support/container.ts';
 import { Host } from '../support/host.ts';

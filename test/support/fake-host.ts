@@ -1,6 +1,6 @@
 import { CniError, code } from '../../src/cni/error.ts';
-import type { Host } from '../../src/dispatch.ts';
-import type { Libc } from '../../src/sys/libc.ts';
+import type { Host } from '../../src/call.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 
 export interface FakeHostOptions {
   env?: Record<string, string | undefined>;

@@ -1,7 +1,7 @@
 import { openSync } from 'node:fs';
 import { encodeMessages, NLMSG } from '../../src/netlink/message.ts';
-import { errno } from '../../src/sys/errno.ts';
-import type { Libc } from '../../src/sys/libc.ts';
+import { errno } from '../../src/linux/errno.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 
 /** A request as the kernel sees it. */
 export interface Seen {

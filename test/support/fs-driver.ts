@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { chdir } from 'node:process';
 import * as fs from '#fs';
-import { readShortFile, readShortFileIfThere } from '../../src/sys/short-file.ts';
+import { readShortFile, readShortFileIfThere } from '../../src/linux/short-file.ts';
 
 const results: Record<string, unknown> = {};
 

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import type { Libc } from '../../src/sys/libc.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 
 /** The calls that change or look at the file system; each is one system call. */
 const calls = [

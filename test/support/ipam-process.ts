@@ -11,7 +11,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { loadLibc } from '#ffi';
 import { asCniError, CniError, errorDocument } from '../../src/cni/error.ts';
-import { hostLocal } from '../../src/ipam/hostlocal.ts';
+import { hostLocal } from '../../src/ipam/host-local.ts';
 import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
 import { silent } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';

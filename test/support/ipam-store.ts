@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadLibc } from '#ffi';
 import type { HostLocalConf } from '../../src/cni/netconf.ts';
-import { type HostLocal, hostLocal } from '../../src/ipam/hostlocal.ts';
+import { type HostLocal, hostLocal } from '../../src/ipam/host-local.ts';
 import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';
-import type { Libc } from '../../src/sys/libc.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 
 let real: Libc | undefined;
 

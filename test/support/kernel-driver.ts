@@ -5,7 +5,7 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { loadLibc } from '#ffi';
 import { CniError } from '../../src/cni/error.ts';
-import { openKernel } from '../../src/kernel/open.ts';
+import { openKernel } from '../../src/kernel/open-kernel.ts';
 import type { Op, Where } from '../../src/plan/op.ts';
 
 export type Call =

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import type { Context } from '../../src/cni/context.ts';
+import type { Context } from '../../src/verbs/context.ts';
 import type { Result } from '../../src/cni/result.ts';
-import { verbs } from '../../src/dispatch.ts';
+import { verbs } from '../../src/call.ts';
 import { main } from '../../src/main.ts';
 
 /** The process with an ADD that does what the environment variable ODD says: things that no ADD should do. */

@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { Context, IpamConf } from '../../src/cni/context.ts';
+import type { Context, IpamConf } from '../../src/verbs/context.ts';
 import { CniError } from '../../src/cni/error.ts';
 import type { Result } from '../../src/cni/result.ts';
-import { Call, dispatch, type Verbs } from '../../src/dispatch.ts';
+import { Call, dispatch, type Verbs } from '../../src/call.ts';
 import { type FakeHostOptions, fakeHost } from '../support/fake-host.ts';
 
 const result: Result = {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import { Call, dispatch } from '../../../src/dispatch.ts';
+import { Call, dispatch } from '../../../src/call.ts';
 import { attempt } from '../../support/command.ts';
 import { fakeHost } from '../../support/fake-host.ts';
 import { referencePlugins } from '../../support/reference-plugins.ts';

@@ -1,10 +1,10 @@
 import t from 'tap';
-import type { Firewall, FirewallOp } from '../../../src/kernel/firewall-port.ts';
-import { openKernel } from '../../../src/kernel/open.ts';
+import type { Firewall, FirewallOp } from '../../../src/kernel/firewall/port.ts';
+import { openKernel } from '../../../src/kernel/open-kernel.ts';
 import type { Logger } from '../../../src/log/logger.ts';
 import { silent } from '../../../src/log/logger.ts';
 import type { Op } from '../../../src/plan/op.ts';
-import { errno } from '../../../src/sys/errno.ts';
+import { errno } from '../../../src/linux/errno.ts';
 import { ack, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
 // How operations become datagrams, against a kernel that is a function. What they do is test/live/kernel.test.ts's.

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { BridgeLock } from '../../../src/kernel/bridge-lock.ts';
-import { errno } from '../../../src/sys/errno.ts';
-import type { Libc } from '../../../src/sys/libc.ts';
+import { errno } from '../../../src/linux/errno.ts';
+import type { Libc } from '../../../src/linux/libc.ts';
 import { fakeNetlink } from '../../support/fake-netlink.ts';
 
 /** flock(2) of one process among others: `others` says how many hold it shared, `exclusive` whether one holds it alone. */

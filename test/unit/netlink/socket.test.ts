@@ -4,8 +4,8 @@ import { CniError } from '../../../src/cni/error.ts';
 import { NetlinkError } from '../../../src/netlink/error.ts';
 import type { Message, Outcome } from '../../../src/netlink/message.ts';
 import { NetlinkSocket, protocol } from '../../../src/netlink/socket.ts';
-import { nowMs } from '../../../src/sys/clock.ts';
-import { errno } from '../../../src/sys/errno.ts';
+import { nowMs } from '../../../src/linux/clock.ts';
+import { errno } from '../../../src/linux/errno.ts';
 import { ack, done, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
 const patience = { waitingFor: 'a test', timeoutMs: 20 };

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { HostLocalConf } from '../../../src/cni/netconf.ts';
-import type { LinkState } from '../../../src/kernel/state.ts';
+import type { LinkState } from '../../../src/plan/state.ts';
 import { type HostSnapshot, planAdd } from '../../../src/plan/add.ts';
 import { bridgeMac, containerMac, hostVethMac } from '../../../src/plan/addresses.ts';
 import { resultRoutes, withGateways } from '../../../src/plan/gateway.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { LinkState } from '../../../src/kernel/state.ts';
+import type { LinkState } from '../../../src/plan/state.ts';
 import { drift, type Expected, type Observed } from '../../../src/plan/drift.ts';
 import { netConf } from '../../support/netconf.ts';
 

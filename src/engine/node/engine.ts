@@ -1,0 +1,205 @@
+import type { ChildProcess } from 'node:child_process';
+import { setFlagsFromString, startupSnapshot } from 'node:v8';
+import { type Argument, type Ended, type Engine, farewellMs, heldSignals, type Machine, type Main } from '../engine.ts';
+import { sendAside } from './aio.ts';
+import { loadSyscall } from './ffi.ts';
+
+let call: ReturnType<typeof loadSyscall> | undefined;
+let held: string | undefined;
+let isHolding = false;
+/** Told of a signal that is held. */
+let onHeld: (() => void) | undefined;
+
+const decoders = {
+  strict: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }),
+  lenient: new TextDecoder('utf-8', { ignoreBOM: true }),
+};
+const encoder = new TextEncoder();
+
+/** The engine on Node.js. System calls go through node:ffi, which is loaded at the first one: a start-up snapshot cannot hold it. */
+export const engine: Engine = {
+  machine: process.arch as Machine,
+  syscall(number, ...args: Argument[]) {
+    call ??= loadSyscall();
+    return call(number, args);
+  },
+  encode: (text) => encoder.encode(text),
+  decode: (bytes, fatal = false) => (fatal ? decoders.strict : decoders.lenient).decode(bytes),
+  env: () => process.env,
+  args: () => process.argv.slice(2),
+  holdSignals() {
+    if (isHolding) return;
+    isHolding = true;
+    for (const signal in heldSignals) {
+      process.on(signal as keyof typeof heldSignals, () => {
+        held ??= signal;
+        onHeld?.();
+      });
+    }
+  },
+  seenSignal: () => held,
+  // Handlers run when the event loop turns.
+  noticeSignals: () => new Promise((resolve) => void setImmediate(resolve)),
+  run,
+  sendAside,
+  lockFairly,
+  expectLongWork() {
+    for (const flag of ['--invocation-count-for-feedback-allocation=8', '--sparkplug', '--maglev', '--opt'])
+      setFlagsFromString(flag);
+  },
+  start(main) {
+    const run = () => void runMain(main);
+    if (!startupSnapshot.isBuildingSnapshot()) return run();
+    startupSnapshot.setDeserializeMainFunction(run);
+    void main.ahead();
+  },
+};
+
+/** Runs the program, and sees to it that every way in which the process can end goes through its exit status. */
+async function runMain(main: Main): Promise<void> {
+  let isOver = false;
+  const end = (status: number): never => {
+    isOver = true;
+    // process.exit() would first end Node's threads one by one, and clean up after OpenSSL.
+    engine.syscall(process.arch === 'arm64' ? 94 : 231, status); // exit_group
+    return process.exit(status);
+  };
+  process.on('uncaughtException', async (error) => end(await main.defect(error)));
+  process.on('unhandledRejection', async (error) => end(await main.defect(error)));
+  process.on('exit', () => {
+    if (isOver) return;
+    const status = main.defect(new Error('the process ended before its work did'));
+    end(typeof status === 'number' ? status : 1);
+  });
+  end(await main.run());
+}
+
+function run(program: Parameters<Engine['run']>[0]): Promise<Ended> {
+  const { file, args, env, stdin, timeoutMs, maxBytes, isInterruptible } = program;
+  return new Promise((resolve) => {
+    const out = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+    const sizes = { stdout: 0, stderr: 0 };
+    let child: ChildProcess;
+    let why: Ended['why'];
+    const timers: NodeJS.Timeout[] = [];
+    const finish = (rest: Partial<Ended>) => {
+      for (const timer of timers) clearTimeout(timer);
+      onHeld = undefined;
+      if (why) killGroup(child, 'SIGKILL');
+      const ended: Ended = { stdout: Buffer.concat(out.stdout), stderr: Buffer.concat(out.stderr), ...rest };
+      resolve(why ? { ...ended, why } : ended);
+    };
+    try {
+      // A process group of its own, so that what it has started itself can be killed with it.
+      // Node's own modules that few calls need are loaded by them: they would make the snapshot larger for all.
+      child = process
+        .getBuiltinModule('node:child_process')
+        .spawn(file, args, { env: { ...env }, stdio: 'pipe', detached: true });
+    } catch (error) {
+      return finish({ errno: -((error as NodeJS.ErrnoException).errno ?? -EINVAL) });
+    }
+    const stop = (because: NonNullable<Ended['why']>) => {
+      why ??= because;
+      killGroup(child, 'SIGKILL');
+    };
+    timers.push(setTimeout(() => stop('timeout'), timeoutMs));
+    if (isInterruptible) {
+      const interrupt = () => {
+        why ??= 'interrupted';
+        killGroup(child, 'SIGTERM');
+        timers.push(setTimeout(() => stop('interrupted'), farewellMs));
+      };
+      if (held === undefined) onHeld = interrupt;
+      else interrupt();
+    }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.on('data', (chunk: Buffer) => {
+        sizes[name] += chunk.length;
+        if (sizes[name] > maxBytes) stop('output');
+        else out[name].push(chunk);
+      });
+    }
+    // EPIPE: it does not read its stdin, and need not.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(stdin);
+    child.on('error', (error: NodeJS.ErrnoException) => finish({ errno: -(error.errno ?? -EINVAL) }));
+    // Not 'close': a program that goes on in the background with our pipe would keep us.
+    child.on('exit', (status, signal) => {
+      setImmediate(() => {
+        drain(child, () => finish(status === null ? { signal: signal ?? 'SIGKILL' } : { status }));
+      });
+    });
+  });
+}
+
+/** What the program wrote before it ended may still be in the pipes: they are read until they end, or for a moment. */
+function drain(child: ChildProcess, done: () => void): void {
+  let isDone = false;
+  const once = () => {
+    if (isDone) return;
+    isDone = true;
+    clearTimeout(timer);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    done();
+  };
+  const timer = setTimeout(once, 200);
+  let open = 2;
+  for (const pipe of [child.stdout, child.stderr]) {
+    if (!pipe || pipe.closed || pipe.readableEnded) open--;
+    else pipe.on('close', () => --open === 0 && once());
+  }
+  if (open === 0) once();
+}
+
+function killGroup(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // ESRCH: all of it is gone.
+  }
+}
+
+// asm-generic/errno-base.h
+const EINTR = 4;
+const EAGAIN = 11;
+const ENOMEM = 12;
+const EINVAL = 22;
+
+/**
+ * flock(2) blocks a thread that nothing can wake. So a worker waits for it, on the same open file, while this thread looks at the time and at
+ * signals; what it has got then belongs to the process.
+ */
+function lockFairly(fd: number, timeoutMs: number): Promise<number> {
+  return new Promise((resolve) => {
+    const { Worker } = process.getBuiltinModule('node:worker_threads');
+    const worker = new Worker(lockingScript, { eval: true, workerData: { fd }, stdout: false, stderr: false });
+    const finish = (answer: number) => {
+      clearTimeout(timer);
+      onHeld = undefined;
+      // A worker that hangs in the system call ends with the process.
+      worker.unref();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => finish(-EAGAIN), timeoutMs);
+    if (held !== undefined) return finish(-EINTR);
+    onHeld = () => finish(-EINTR);
+    worker.once('message', (answer: number) => finish(answer));
+    worker.once('error', () => finish(-ENOMEM));
+  });
+}
+
+const LOCK_EX = 2; // sys/file.h
+const lockingScript = `
+const { parentPort, workerData } = require('node:worker_threads');
+process.emitWarning = () => {};
+const ffi = require('node:ffi');
+const libc = new ffi.DynamicLibrary('libc.so.6');
+const flock = libc.getFunction('flock', { arguments: ['i32', 'i32'], return: 'i32' });
+const errno = libc.getFunction('__errno_location', { arguments: [], return: 'pointer' });
+let answer;
+do answer = flock(workerData.fd, ${LOCK_EX}) < 0 ? -ffi.getInt32(errno(), 0) : 0;
+while (answer === -${EINTR});
+parentPort.postMessage(answer);
+`;

@@ -1,0 +1,21 @@
+/** The module that the C in this folder registers: what the engine cannot do in TypeScript. Its arguments are checked there. */
+declare module 'tsbridge:native' {
+  export const machine: 'x64' | 'arm64';
+  export const args: string[];
+  export function environment(): Record<string, string>;
+  export function syscall(
+    number: number,
+    ...args: (number | Uint8Array | Uint32Array | Int32Array | string | null)[]
+  ): number;
+  export function encode(text: string): Uint8Array;
+  export function decode(bytes: Uint8Array, fatal: boolean): string;
+  /** From now on these signals are only remembered, and end a call that blocks with EINTR. */
+  export function holdSignals(numbers: readonly number[]): void;
+  /** The first one that was seen, or 0. */
+  export function seenSignal(): number;
+  /** SIGALRM does nothing but end a call that blocks. */
+  export function catchAlarm(): void;
+  /** execve(2) in a child, in a process group of its own. Gives its pid, or -errno. */
+  export function spawn(file: string, argv: readonly string[], env: readonly string[], fds: readonly number[]): number;
+  export function sendAside(fd: number, bytes: Uint8Array): () => number;
+}

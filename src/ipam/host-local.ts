@@ -1,0 +1,303 @@
+import type { Attachment } from '../cni/attachment.ts';
+import { CniError, code } from '../cni/error.ts';
+import type { HostLocalConf } from '../cni/netconf.ts';
+import { formatIp, parseIp } from '../ip/address.ts';
+import { access, close, W_OK, X_OK } from '../linux/files.ts';
+import type { SystemCalls } from '../linux/system-calls.ts';
+import type { Logger } from '../log/logger.ts';
+import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
+import { showDuration } from './duration.ts';
+import type { Ipam } from './ipam.ts';
+import type { Lease } from './lease.ts';
+import { capacity, isAllocatable, makePool, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
+import { readResolvConf } from './resolv-conf.ts';
+import { shortBoot } from './store/index-entry.ts';
+import { errnoOf } from './store/io-failure.ts';
+import { LastReserved } from './store/last-reserved.ts';
+import { readEntries } from './store/lease-index.ts';
+import type { Place } from './store/location.ts';
+import { NewLease } from './store/new-lease.ts';
+import { Sticky } from './store/sticky.ts';
+import { anyMayBeDead, type LockedStore, Store } from './store/store.ts';
+
+/** What the host-local IPAM needs. */
+export interface HostLocalOptions {
+  conf: HostLocalConf;
+  /** For GC and STATUS, which have no attachment, containerID and ifname are ''. */
+  attachment: Attachment;
+  sys: SystemCalls;
+  log: Logger;
+  /** /proc/sys/kernel/random/boot_id. */
+  bootId: string;
+  /** SO_NETNS_COOKIE of the namespace that has the host's interfaces; undefined or 0n: unknown, or they are another plugin's business. */
+  hostCookie: bigint | undefined;
+  /** 16 hex digits that stand for an attachment of this network (plan/names.ts, attachmentHash). */
+  hash(containerID: string, ifname: string): string;
+  /**
+   * Whether the host interface of the attachment with that hash exists. It is asked under the lock, and must look each time: an answer
+   * from before the lock was taken would make an ADD that has just ended look dead. Undefined in a process that only does IPAM.
+   */
+  vethExists: ((hash: string) => boolean) | undefined;
+  /** The pod for `ipam.sticky`: the same text for each of its incarnations. */
+  stickyKey: string | undefined;
+}
+
+/** The host-local IPAM, inside the process. Dispose closes its files; a process that exits need not. */
+export interface HostLocal extends Ipam, Disposable {
+  add(): Lease;
+  undoAdd(): Error[];
+  del(): void;
+  check(expected: string[]): void;
+  gc(valid: { containerID: string; ifname: string }[] | undefined): void;
+  status(): void;
+}
+
+/** IPAM of type host-local: addresses from the ranges of the configuration, kept in a directory shared with the reference plugin. */
+export function hostLocal(options: HostLocalOptions): HostLocal {
+  return new HostLocalIpam(options);
+}
+
+class HostLocalIpam implements HostLocal {
+  private readonly options: HostLocalOptions;
+  private readonly place: Place;
+  private readonly store: Store;
+  private made: NewLease | undefined;
+  private guards: number[] = [];
+
+  constructor(options: HostLocalOptions) {
+    this.options = options;
+    const { conf, attachment, sys, log, hash, vethExists } = options;
+    const boot = shortBoot(options.bootId);
+    const dir = `${conf.dataDir}/${attachment.network}`;
+    this.place = {
+      network: attachment.network,
+      dir,
+      own: `${dir}/.tsbridge`,
+      sys,
+      log,
+      hash,
+      life: options.hostCookie && vethExists ? { boot, cookie: options.hostCookie.toString(36) } : { boot },
+      ...(vethExists ? { vethExists } : {}),
+    };
+    this.store = new Store(this.place, conf.lockTimeoutMs);
+  }
+
+  add(): Lease {
+    const { conf } = this.options;
+    // Refusals first: nothing has been touched yet.
+    const dns = conf.resolvConf === undefined ? {} : readResolvConf(conf.resolvConf);
+    const wants = dealOut(this.pools(), conf.requestedIps);
+    const ips = this.store.create((store) => {
+      this.refuseSecondAdd(store);
+      return this.take(store, wants);
+    });
+    return { ips: ips.map((ip, i) => resultIp(wants[i]?.pool, ip)), routes: conf.routes, dns };
+  }
+
+  /** SPEC "ADD": not twice for one attachment. One that is provably dead has missed its DEL; its leases are reclaimed. */
+  private refuseSecondAdd(store: LockedStore): void {
+    const { containerID, ifname, network } = this.options.attachment;
+    const held = store.find(containerID, ifname);
+    if (!held || store.reclaim(held.hash)) return;
+    const [ip = ''] = held.ips;
+    const holder = store.reclaimAddress(ip);
+    const age = holder === true ? '' : `, for ${showDuration(holder.ageSeconds)}`;
+    throw new CniError(
+      code.conflict,
+      `container ${containerID}, interface ${ifname}, already has ${held.ips.join(' and ')} in network ${network}${age}`,
+      {
+        details: `DEL must come before a second ADD. The lease is ${this.place.dir}/${ip}; if the container is gone for certain, DEL or GC releases it.`,
+      },
+    );
+  }
+
+  /** Takes an address of each set, or none at all. */
+  private take(store: LockedStore, wants: Want[]): string[] {
+    const { containerID, ifname } = this.options.attachment;
+    const { conf, stickyKey } = this.options;
+    const sticky = conf.sticky && stickyKey !== undefined ? new Sticky(this.place, stickyKey, ifname) : undefined;
+    const before = sticky?.read() ?? [];
+    const lasts = wants.map((_, i) => new LastReserved(this.place, i));
+    store.index.touch();
+    const lease = new NewLease(this.place, containerID, ifname);
+    try {
+      const moved: [LastReserved, string][] = [];
+      for (const [i, { pool, requested }] of wants.entries()) {
+        const last = lasts[i];
+        if (!last) continue;
+        if (requested !== undefined) {
+          takeRequested(store, lease, requested);
+          moved.push([last, requested]);
+        } else if (!takeSticky(lease, pool, before)) {
+          // What the pod had before does not move round robin on: that would bring it back to addresses used a moment ago.
+          moved.push([last, takeFree(store, lease, pool, last)]);
+        }
+      }
+      const hash = this.place.hash(containerID, ifname);
+      const entry = { life: this.place.life, written: lease.written, ips: [...lease.ips] };
+      // Still there after `find` found nothing: it is another living attachment's.
+      if (store.index.collision || store.index.get(hash)) store.index.leaveOut();
+      else store.index.set(hash, entry);
+      for (const [last, ip] of moved) last.write(ip);
+      lease.done();
+      sticky?.write(lease.ips);
+      this.made = lease;
+      for (const ip of lease.ips) {
+        this.place.log.change('address leased', { network: this.place.network, ip, containerID, ifname });
+      }
+      return lease.ips;
+    } catch (error) {
+      this.rollBack(store, lease);
+      throw error;
+    } finally {
+      for (const last of lasts) last[Symbol.dispose]();
+    }
+  }
+
+  private rollBack(store: LockedStore, lease: NewLease): Error[] {
+    const { containerID, ifname } = this.options.attachment;
+    const errors = lease.abandon();
+    for (const error of errors) this.place.log.error('cannot give an address back', { error: error.message });
+    const hash = this.place.hash(containerID, ifname);
+    const entry = store.index.get(hash);
+    if (errors.length > 0) store.index.leaveOut();
+    else if (entry?.written === lease.written && lease.ips.every((ip) => entry.ips.includes(ip)))
+      store.index.delete(hash);
+    return errors;
+  }
+
+  undoAdd(): Error[] {
+    const lease = this.made;
+    this.made = undefined;
+    if (!lease) return [];
+    try {
+      return (
+        this.store.locked((store) => {
+          store.index.touch();
+          return this.rollBack(store, lease);
+        }) ?? []
+      );
+    } catch (error) {
+      return [error instanceof Error ? error : new Error(String(error))];
+    }
+  }
+
+  held(): string[] {
+    const { containerID, ifname } = this.options.attachment;
+    return (
+      this.store.locked((store) => {
+        const held = store.find(containerID, ifname);
+        if (!held) return [];
+        // Whoever asks is about to take the attachment down. Until that is done nobody may get its addresses.
+        this.guards.push(...store.guard(held));
+        return held.ips;
+      }) ?? []
+    );
+  }
+
+  del(): void {
+    const { containerID, ifname } = this.options.attachment;
+    this.store.locked((store) => {
+      const held = store.find(containerID, ifname);
+      if (held) store.release(held);
+    });
+  }
+
+  check(expected: string[]): void {
+    const { containerID, ifname, network } = this.options.attachment;
+    const held = this.store.locked((store) => store.find(containerID, ifname)?.ips) ?? [];
+    const who = `container ${containerID}, interface ${ifname},`;
+    const fail = (msg: string) =>
+      new CniError(code.checkFailed, msg, {
+        details: `The leases of network ${network} are in ${this.place.dir}; this attachment has ${held.join(' and ') || 'none'}.`,
+      });
+    if (held.length === 0) throw fail(`${who} has no lease in network ${network}`);
+    for (const text of expected) {
+      const ip = parseIp(text.split('/', 1)[0] ?? '');
+      if (!ip || !held.includes(formatIp(ip))) throw fail(`${who} has no lease for ${text}`);
+    }
+  }
+
+  gc(valid: { containerID: string; ifname: string }[] | undefined): void {
+    this.store.locked((store) => {
+      if (valid) store.releaseOthers(valid);
+      else store.reclaimDead();
+    });
+  }
+
+  status(): void {
+    this.refuseUnwritable();
+    const names = this.store.names();
+    for (const pool of this.pools()) {
+      const size = capacity(pool);
+      // Counting is needed only when there are so many files that the pool could be used up.
+      if (BigInt(names.length) < size || BigInt(namesInPool(pool, names).length) < size) continue;
+      const isOfPool = ({ ips }: { ips: string[] }) =>
+        ips.some((text) => {
+          const ip = parseIp(text);
+          return ip !== undefined && isAllocatable(pool, ip);
+        });
+      // ADD would reclaim it.
+      if (anyMayBeDead(this.place, readEntries(this.place), isOfPool)) continue;
+      throw new CniError(code.notAvailable, `no addresses left in ${showPool(pool)}`, {
+        details: `All ${size} addresses that may be handed out are taken. The leases are in ${this.place.dir}.`,
+      });
+    }
+  }
+
+  /** The store's directory, or what it would be made in, must be writable. */
+  private refuseUnwritable(): void {
+    for (let path = this.place.dir; ; path = parentOf(path)) {
+      try {
+        access(path, W_OK | X_OK);
+        return;
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === 'ENOENT' && path !== '/') continue;
+        throw new CniError(code.notAvailable, `the address store cannot be written: ${path}: ${errno}`, {
+          details: `The leases of this network go to ${this.place.dir} (ipam.dataDir).`,
+        });
+      }
+    }
+  }
+
+  private pools(): Pool[] {
+    const { ranges, exclude } = this.options.conf;
+    return ranges.map((set) => makePool(set, exclude));
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.guards.splice(0)) close(fd);
+    this.made?.[Symbol.dispose]();
+    this.made = undefined;
+    this.store[Symbol.dispose]();
+  }
+}
+
+/** One of the addresses that the pod had before, if it is of this pool and free. */
+function takeSticky(lease: NewLease, pool: Pool, before: string[]): boolean {
+  return before.some((text) => {
+    const ip = parseIp(text);
+    return ip !== undefined && isAllocatable(pool, ip) && lease.take(text);
+  });
+}
+
+/** The next free address; when there is none, once more after reclaiming what is dead. @throws CniError 11. */
+function takeFree(store: LockedStore, lease: NewLease, pool: Pool, last: LastReserved): string {
+  const from = last.read();
+  const ip = takeNext(store, lease, pool, from);
+  if (ip !== undefined) return ip;
+  const again = store.reclaimDead() > 0 ? takeNext(store, lease, pool, from) : undefined;
+  if (again !== undefined) return again;
+  throw exhausted(store, pool);
+}
+
+function resultIp(pool: Pool | undefined, text: string) {
+  const ip = parseIp(text);
+  const range = ip && pool && rangeOf(pool, ip);
+  if (!range) throw new Error(`${text} is not of the pool it was taken from`);
+  return { address: `${text}/${range.prefixLength}`, gateway: range.gateway };
+}
+
+/** The directory that a path is in; `/` is in itself. Paths are absolute. */
+const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));

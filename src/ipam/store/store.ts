@@ -1,0 +1,248 @@
+import { CniError } from '../../cni/error.ts';
+import { close, fstat, mkdirWithParents, readdir, unlink } from '../../linux/files.ts';
+import type { Entry } from './index-entry.ts';
+import { errnoOf, fromErrno } from './io-failure.ts';
+import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts';
+import { LeaseIndex } from './lease-index.ts';
+import type { Place } from './location.ts';
+import { StoreLock, tryFlock } from './lock.ts';
+import { isProvablyDead, mayBeDead } from './provably-dead.ts';
+import { removeNobodys } from './rebuild-index.ts';
+
+/** What an attachment holds. */
+export interface Holding {
+  hash: string;
+  ips: string[];
+}
+
+/** Who has an address. */
+export interface Holder {
+  owner: Owner | undefined; // undefined: a file that no plugin wrote
+  ageSeconds: number;
+}
+
+/**
+ * The directory of a network's leases, `<dataDir>/<network>`, shared with the reference plugin, whose format it has
+ * (`<address>`, `last_reserved_ip.<n>`, `lock`). What is ours alone is in `.tsbridge` in it.
+ */
+export class Store implements Disposable {
+  readonly place: Place;
+  private readonly lockTimeoutMs: number;
+  private lock: StoreLock | undefined;
+
+  constructor(place: Place, lockTimeoutMs: number) {
+    this.place = place;
+    this.lockTimeoutMs = lockTimeoutMs;
+  }
+
+  /** Like `locked`, in a store that is made if it is not there. */
+  create<T>(body: (store: LockedStore) => T): T {
+    const { place } = this;
+    try {
+      this.lock ??= StoreLock.open(`${place.dir}/lock`, place.sys);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw fromErrno(error, place.dir);
+      try {
+        mkdirWithParents(place.dir, 0o755);
+        this.lock = StoreLock.open(`${place.dir}/lock`, place.sys);
+      } catch (makeError) {
+        throw fromErrno(makeError, place.dir);
+      }
+    }
+    return this.with(this.lock, body);
+  }
+
+  /**
+   * Carries out `body` under the store's lock; undefined when there is no store. Nobody, neither this program nor the
+   * reference plugin, changes the store meanwhile. An errno that escapes from `body` becomes a CniError 5.
+   */
+  locked<T>(body: (store: LockedStore) => T): T | undefined {
+    const { place } = this;
+    try {
+      this.lock ??= StoreLock.open(`${place.dir}/lock`, place.sys);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw fromErrno(error, place.dir);
+    }
+    return this.with(this.lock, body);
+  }
+
+  /** Every file name of the store, read without the lock; none when there is no store. */
+  names(): string[] {
+    try {
+      return readdir(this.place.dir);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw fromErrno(error, this.place.dir);
+    }
+  }
+
+  private with<T>(lock: StoreLock, body: (store: LockedStore) => T): T {
+    const held = lock.take(this.lockTimeoutMs);
+    try {
+      const index = LeaseIndex.open(this.place);
+      try {
+        const result = body(new LockedStore(this.place, index));
+        index.seal();
+        return result;
+      } catch (error) {
+        // What is refused in so many words has left everything in order; what broke has not, and the next operation looks at all of it.
+        if (error instanceof CniError) index.seal();
+        throw error;
+      }
+    } catch (error) {
+      throw fromErrno(error, this.place.dir);
+    } finally {
+      // NB: not `using`, which Bun does not know: what it is made into costs more than the lock.
+      held[Symbol.dispose]();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.lock?.[Symbol.dispose]();
+    this.lock = undefined;
+  }
+}
+
+/** What can be done to a store while it is locked. */
+export class LockedStore {
+  readonly place: Place;
+  readonly index: LeaseIndex;
+
+  constructor(place: Place, index: LeaseIndex) {
+    this.place = place;
+    this.index = index;
+  }
+
+  /**
+   * What the attachment holds, or undefined. As in the reference plugin, a lease without an interface name is the attachment's
+   * if it has none with.
+   */
+  find(containerID: string, ifname: string): Holding | undefined {
+    return this.findOwner(containerID, ifname) ?? this.findOwner(containerID, '');
+  }
+
+  private findOwner(containerID: string, ifname: string): Holding | undefined {
+    const hash = this.place.hash(containerID, ifname);
+    const isTheirs = (ip: string) => {
+      const content = readLease(`${this.place.dir}/${ip}`);
+      return typeof content === 'object' && content.containerID === containerID && content.ifname === ifname;
+    };
+    if (this.index.collision) return holding(hash, this.names().filter(isTheirs));
+    const entry = this.index.get(hash);
+    if (!entry) return undefined;
+    const ips = entry.ips.filter(isTheirs);
+    if (ips.length < entry.ips.length && !this.index.fresh) {
+      // Somebody wrote into a lease file, which no directory's time tells: look at everything.
+      this.index.rebuild();
+      return this.findOwner(containerID, ifname);
+    }
+    return holding(hash, ips);
+  }
+
+  /** Removes the leases, and then the index entry. Missing counts as removed. Throws what was refused, after the others were tried. */
+  release({ hash, ips }: Holding): void {
+    let failure: unknown;
+    for (const ip of ips) {
+      try {
+        unlink(`${this.place.dir}/${ip}`);
+        this.place.log.change('address released', { network: this.place.network, ip });
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    this.index.delete(hash);
+  }
+
+  /** Locks the lease files against reclaim while an operation is at work on the attachment. Returns the open descriptors. */
+  guard({ ips }: Holding): number[] {
+    const fds: number[] = [];
+    for (const ip of ips) {
+      const file = openLease(`${this.place.dir}/${ip}`);
+      if (!file) continue;
+      tryFlock(this.place.sys, file.fd);
+      fds.push(file.fd);
+    }
+    return fds;
+  }
+
+  /** Releases the leases of an attachment if it is provably dead. Whether it was. */
+  reclaim(hash: string): boolean {
+    const entry = this.index.get(hash);
+    if (!entry || !isProvablyDead(this.place, hash, entry)) return false;
+    this.place.log.warn('addresses of a dead attachment reclaimed', { network: this.place.network, ips: entry.ips });
+    this.release({ hash, ips: entry.ips });
+    return true;
+  }
+
+  /** Releases all leases that are provably dead. How many attachments there were. */
+  reclaimDead(): number {
+    let count = 0;
+    for (const [hash] of this.index.all()) {
+      if (this.reclaim(hash)) count++;
+    }
+    return count;
+  }
+
+  /** Frees an address whose file is nobody's, or whose holder is provably dead. Whether it is free now; if not, who has it. */
+  reclaimAddress(ip: string): true | Holder {
+    const path = `${this.place.dir}/${ip}`;
+    const file = openLease(path);
+    if (!file) return { owner: undefined, ageSeconds: 0 };
+    const ageSeconds = Math.max(0, (Date.now() - fstat(file.fd).mtimeMs) / 1000);
+    close(file.fd);
+    const { content } = file;
+    if (content === 'foreign') return { owner: undefined, ageSeconds };
+    if (content === 'garbled') {
+      this.index.touch();
+      return removeNobodys(this.place, path, 'the lease file was empty') || { owner: undefined, ageSeconds };
+    }
+    return this.reclaim(this.place.hash(content.containerID, content.ifname)) || { owner: content, ageSeconds };
+  }
+
+  /**
+   * Releases the leases of all attachments but those given. What a person may have written (leasefile.ts) stays, and so do leases that
+   * an operation is at work on right now.
+   */
+  releaseOthers(valid: { containerID: string; ifname: string }[]): void {
+    const keep = new Set<string>();
+    for (const { containerID, ifname } of valid) {
+      keep.add(this.place.hash(containerID, ifname)).add(this.place.hash(containerID, ''));
+    }
+    // Without an index that holds everybody, only what the walk found is looked at; the rest is found when one of the two is gone.
+    for (const [hash, entry] of this.index.all()) {
+      if (!keep.has(hash) && this.mayCollect(hash, entry)) this.release({ hash, ips: entry.ips });
+    }
+  }
+
+  private mayCollect(hash: string, entry: Entry): boolean {
+    return entry.ips.every((ip) => {
+      const file = openLease(`${this.place.dir}/${ip}`);
+      if (!file) return true;
+      try {
+        const { content } = file;
+        if (typeof content === 'string' || this.place.hash(content.containerID, content.ifname) !== hash) return false;
+        if (content.form === 'lf' || (content.form === 'bare' && !isContainerID(content.containerID))) return false;
+        return tryFlock(this.place.sys, file.fd);
+      } finally {
+        close(file.fd);
+      }
+    });
+  }
+
+  /** Every file name of the store, most of them addresses that are taken. */
+  names(): string[] {
+    return readdir(this.place.dir);
+  }
+}
+
+const holding = (hash: string, ips: string[]): Holding | undefined => (ips.length > 0 ? { hash, ips } : undefined);
+
+/** Whether one of the leases may turn out to be reclaimable. A hint, for which no lock is needed. */
+export function anyMayBeDead(place: Place, entries: Map<string, Entry>, concerns: (entry: Entry) => boolean): boolean {
+  for (const [hash, entry] of entries) {
+    if (concerns(entry) && mayBeDead(place, hash, entry)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,134 @@
+import type { Attachment } from '../../cni/attachment.ts';
+import { CniError, code } from '../../cni/error.ts';
+import { type Family, familyOf, formatIp, ipFromBytes } from '../../ip/address.ts';
+import { errno, errnoName } from '../../linux/errno.ts';
+import type { Outcome } from '../../netlink/message.ts';
+import { addressBytes } from '../../netlink/nftables/address.ts';
+import { elementsIn, getElement, getElements } from '../../netlink/nftables/set.ts';
+import { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { NetlinkSocket } from '../../netlink/socket.ts';
+import { show } from '../../plan/op.ts';
+import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
+import { removeGoLeftovers } from '../leftovers/leftovers.ts';
+import { commit, dumper } from './commit.ts';
+import { nftablesMissing, nftablesUsable } from './error.ts';
+import { masqueradeGaps, spoofCheckGaps } from './gaps.ts';
+import { FAMILY } from './masquerade.ts';
+import { MasqAdd } from './masquerade-add.ts';
+import { MasqDel } from './masquerade-del.ts';
+import { setName, TABLE } from './names.ts';
+import type { Firewall, FirewallOp, MakeFirewall } from './port.ts';
+import { type Checked, readChecked, SpoofCheckAdd, SpoofCheckDel } from './spoof-check.ts';
+import type { Step } from './transaction.ts';
+
+/** Masquerade and MAC spoof checks in nf_tables. */
+export const makeFirewall: MakeFirewall = (open) => new NftFirewall(open);
+
+class NftFirewall implements Firewall {
+  private readonly open: () => NetlinkSocket;
+
+  constructor(open: () => NetlinkSocket) {
+    this.open = open;
+  }
+
+  apply(ops: readonly FirewallOp[]): boolean[] {
+    const changed = ops.map(() => false);
+    const parts = stepsOf(ops);
+    commit(
+      this.open(),
+      parts.map(({ step }) => step),
+      (one) => show((parts.find(({ step }) => step === one) as Part).op),
+    );
+    for (const { step } of parts) step.mark(changed);
+    return changed;
+  }
+
+  masqueraded(network: string, address?: string): MasqState[] {
+    if (address === undefined) return [...this.pods(network, 4), ...this.pods(network, 6)];
+    const set = setName('pods', familyOf(address), network);
+    const question = getElement(new NftWriter(), FAMILY, TABLE, set, addressBytes(address));
+    const waitingFor = `nft get element inet ${TABLE} ${set} { ${address} }`;
+    const [outcome] = this.open().transact([question], { waitingFor }) as [Outcome];
+    if (outcome.errno !== 0 && outcome.errno !== errno.ENOENT) {
+      throw new CniError(code.kernel, `cannot ${waitingFor}: ${errnoName(outcome.errno)}`);
+    }
+    return elementsIn(outcome.replies).map(({ comment = '' }) => ({ network, address, comment }));
+  }
+
+  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[] {
+    return masqueradeGaps(this.open(), network, local);
+  }
+
+  spoofChecked(dev: string): { mac: string; comment: string } | undefined {
+    const found = this.spoofCheckedAll().find((checked) => checked.dev === dev);
+    return found && { mac: found.mac, comment: found.comment };
+  }
+
+  spoofCheckedAll(): Checked[] {
+    return readChecked(dumper(this.open()));
+  }
+
+  spoofCheckGaps(): FirewallGap[] {
+    return spoofCheckGaps(this.open());
+  }
+
+  usable(): boolean {
+    return nftablesUsable(this.open);
+  }
+
+  missing(): CniError {
+    return nftablesMissing();
+  }
+
+  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }> {
+    return removeGoLeftovers(this.open, attachment);
+  }
+
+  private pods(network: string, family: Family): MasqState[] {
+    const set = setName('pods', family, network);
+    const replies = dumper(this.open())((writer) => getElements(writer, FAMILY, TABLE, set));
+    return elementsIn(replies).map(({ key, comment = '' }) => ({
+      network,
+      address: formatIp(ipFromBytes(key)),
+      comment,
+    }));
+  }
+}
+
+/** A step that knows which of the operations made a difference. */
+type OpStep = Step & { mark(changed: boolean[]): void };
+
+/** A step, and an operation that stands for it. */
+interface Part {
+  key: string;
+  step: OpStep;
+  op: FirewallOp;
+}
+
+/** The operations as steps: those on the same sets together, what adds before what deletes. */
+function stepsOf(ops: readonly FirewallOp[]): Part[] {
+  const parts: Part[] = [];
+  const stepFor = <S extends OpStep>(key: string, op: FirewallOp, make: () => S): S => {
+    const known = parts.find((part) => part.key === key);
+    if (known) return known.step as S;
+    const step = make();
+    parts.push({ key, step, op });
+    return step;
+  };
+  for (const [i, op] of ops.entries()) {
+    if (op.op === 'spoofcheck.add') {
+      stepFor(op.op, op, () => new SpoofCheckAdd()).add({ dev: op.dev, mac: op.mac, comment: op.comment }, i);
+    } else if (op.op === 'spoofcheck.del') {
+      stepFor(op.op, op, () => new SpoofCheckDel()).add(op.dev, i);
+    } else {
+      const family = familyOf(op.address);
+      const key = `${op.op} ${family} ${op.network}`;
+      const pod = { address: op.address, comment: op.comment, op: i };
+      if (op.op === 'masq.add') stepFor(key, op, () => new MasqAdd(op.network, family)).add(pod, op.local);
+      else stepFor(key, op, () => new MasqDel(op.network, family)).add(pod);
+    }
+  }
+  return [...parts.filter(({ op }) => !isDel(op)), ...parts.filter(({ op }) => isDel(op))];
+}
+
+const isDel = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';

@@ -1,0 +1,148 @@
+import type { Family } from '../../ip/address.ts';
+import { errno } from '../../linux/errno.ts';
+import type { Message, Outcome } from '../../netlink/message.ts';
+import { addressBytes, type Interval } from '../../netlink/nftables/address.ts';
+import { getRules, hasRuleOn } from '../../netlink/nftables/rule.ts';
+import { delElements, elementsIn, getElement, getElements, getSet, newElements } from '../../netlink/nftables/set.ts';
+import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import {
+  CHAIN,
+  compareKeys,
+  FAMILY,
+  intervalElements,
+  intervalsOf,
+  joinOverlapping,
+  prefixIntervals,
+  pushNetwork,
+} from './masquerade.ts';
+import { setName, TABLE } from './names.ts';
+import type { Answer, Dump, Step, Transaction } from './transaction.ts';
+
+/** One address to be masqueraded. */
+export interface Pod {
+  address: string;
+  comment: string;
+  op: number; // index of the operation
+}
+
+/**
+ * - missing: to be created
+ * - foreign: left by a pod that is gone, to be replaced
+ * - ours: nothing to do
+ */
+type EntryState = 'missing' | 'foreign' | 'ours';
+
+interface Entry extends Pod {
+  key: Uint8Array;
+  state: EntryState;
+}
+
+/**
+ * Masquerades addresses of one network and family. Looks first: a transaction that the kernel refuses costs about 10 ms (it waits for readers of
+ * the rule set, synchronize_rcu), a look 0.1 ms. What another process changes between the look and the transaction shows as a refusal,
+ * and is looked at again.
+ */
+export class MasqAdd implements Step {
+  private readonly network: string;
+  private readonly family: Family;
+  private readonly pods: string;
+  private readonly local: string;
+  private readonly entries: Entry[] = [];
+  private readonly prefixes: string[] = [];
+  private exists = false; // the network's set of pods
+  private hasRule = false;
+  private present: Interval[] = []; // local prefixes that are there
+
+  constructor(network: string, family: Family) {
+    this.network = network;
+    this.family = family;
+    this.pods = setName('pods', family, network);
+    this.local = setName('local', family, network);
+  }
+
+  add(pod: Pod, local: readonly string[]): void {
+    this.entries.push({ ...pod, key: addressBytes(pod.address), state: 'missing' });
+    for (const prefix of local) if (!this.prefixes.includes(prefix)) this.prefixes.push(prefix);
+  }
+
+  /** Marks the operations that made a difference. */
+  mark(changed: boolean[]): void {
+    for (const { op, state } of this.entries) changed[op] = state !== 'ours';
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return [
+      getSet(writer, FAMILY, TABLE, this.pods),
+      ...this.entries.map(({ key }) => getElement(writer, FAMILY, TABLE, this.pods, key)),
+    ];
+  }
+
+  hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
+    this.exists = set?.errno === 0;
+    for (const [i, entry] of this.entries.entries()) {
+      const [element] = elementsIn(elements[i]?.replies ?? []);
+      entry.state = !element ? 'missing' : element.comment === entry.comment ? 'ours' : 'foreign';
+    }
+    this.hasRule =
+      this.exists &&
+      hasRuleOn(
+        dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)),
+        this.pods,
+        this.local,
+      );
+    this.present = this.exists
+      ? intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.local))))
+      : [];
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.keep(FAMILY);
+    let ids: { pods?: number; local: number } | undefined;
+    if (!this.hasRule) {
+      ids = pushNetwork(tx, this, this.network, this.family, this.exists);
+      tx.guard();
+    }
+    for (const { key, comment, state } of this.entries) {
+      if (state === 'ours') continue;
+      if (state === 'foreign') {
+        tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.pods, [{ key }]));
+        tx.guard();
+      }
+      const options = { exclusive: true, ...(ids?.pods === undefined ? {} : { id: ids.pods }) };
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, this.pods, [{ key, comment }], options));
+    }
+    this.writePrefixes(tx, ids ? { id: ids.local } : {});
+  }
+
+  /** Adds the prefixes that are not there. The kernel refuses one that overlaps another (EEXIST): then all are written anew, joined. */
+  private writePrefixes(tx: Transaction, options: { id?: number }): void {
+    const { writer } = tx;
+    const wanted = joinOverlapping([...this.present, ...prefixIntervals(this.prefixes)]);
+    const missing = wanted.filter((one) => !this.present.some((other) => isSame(one, other)));
+    if (missing.length === 0) return;
+    const isOverlap = wanted.length - missing.length < this.present.length;
+    if (isOverlap) {
+      tx.push(this, 'prefixes', delElements(writer, FAMILY, TABLE, this.local));
+      tx.guard();
+    }
+    const added = isOverlap ? wanted : missing;
+    // An attribute is no longer than 64 KiB (struct nlattr, linux/netlink.h).
+    for (let at = 0; at < added.length; at += 400) {
+      const elements = intervalElements(added.slice(at, at + 400));
+      tx.push(this, 'prefixes', newElements(writer, FAMILY, TABLE, this.local, elements, options));
+    }
+  }
+
+  /** The network, the address or a prefix came or went after the look. */
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ what, outcome }) => {
+      if (outcome.errno === errno.EEXIST) return what === 'pods' || what === 'element' || what === 'prefixes';
+      return outcome.errno === errno.ENOENT && this.exists;
+    });
+  }
+}
+
+const isSame = (a: Interval, b: Interval): boolean =>
+  compareKeys(a.first, b.first) === 0 &&
+  (a.end === undefined ? b.end === undefined : b.end !== undefined && compareKeys(a.end, b.end) === 0);

@@ -1,0 +1,99 @@
+import type { Family } from '../../ip/address.ts';
+import { errno } from '../../linux/errno.ts';
+import type { Message, Outcome } from '../../netlink/message.ts';
+import { addressBytes } from '../../netlink/nftables/address.ts';
+import { delRule, getRules, type Rule, ruleOf } from '../../netlink/nftables/rule.ts';
+import {
+  delElements,
+  delSet,
+  elementsIn,
+  getElement,
+  getElements,
+  getSets,
+  setNameOf,
+} from '../../netlink/nftables/set.ts';
+import { delTable, getTables, tableOf } from '../../netlink/nftables/table.ts';
+import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import { CHAIN, FAMILY } from './masquerade.ts';
+import type { Pod } from './masquerade-add.ts';
+import { setName, TABLE } from './names.ts';
+import type { Answer, Dump, Step, Transaction } from './transaction.ts';
+
+interface Entry extends Pod {
+  key: Uint8Array;
+  ours: boolean; // it is there, with our comment
+}
+
+/**
+ * Stops masquerading addresses of one network and family: those only whose comment is this attachment's, because an address may have been given
+ * to another pod since. What was read stays true while it is acted upon, because the transaction names the generation that was read; so the
+ * network's sets and rule can go with the last pod, and a pod that comes at the same moment makes them anew.
+ */
+export class MasqDel implements Step {
+  private readonly pods: string;
+  private readonly local: string;
+  private readonly entries: Entry[] = [];
+  private isLast = false; // no pod is left
+  private rules: Rule[] = []; // of all networks; read only for the last pod
+  private sets: string[] = []; // the same of sets
+  private holdsOthers = false; // something of somebody else's is in the table: it stays
+
+  constructor(network: string, family: Family) {
+    this.pods = setName('pods', family, network);
+    this.local = setName('local', family, network);
+  }
+
+  add(pod: Pod): void {
+    this.entries.push({ ...pod, key: addressBytes(pod.address), ours: false });
+  }
+
+  mark(changed: boolean[]): void {
+    for (const entry of this.entries) changed[entry.op] = entry.ours;
+  }
+
+  questions(writer: NftWriter): Message[] {
+    return this.entries.map(({ key }) => getElement(writer, FAMILY, TABLE, this.pods, key));
+  }
+
+  hear(outcomes: readonly Outcome[], dump: Dump): void {
+    this.isLast = false;
+    for (const [i, entry] of this.entries.entries()) {
+      const [element] = elementsIn(outcomes[i]?.replies ?? []);
+      entry.ours = element?.comment === entry.comment;
+    }
+    const ours = this.entries.filter((entry) => entry.ours).length;
+    if (ours === 0) return;
+    const pods = dump((writer) => getElements(writer, FAMILY, TABLE, this.pods));
+    if (elementsIn(pods, ours + 1).length > ours) return;
+    this.isLast = true;
+    this.rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
+    const tables = dump((writer) => getTables(writer)).map(({ body }) => tableOf(body));
+    this.sets = dump((writer) => getSets(writer, FAMILY, TABLE)).map(({ body }) => setNameOf(body));
+    const use = tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0;
+    this.holdsOthers = use > this.sets.length + 1; // the chain
+  }
+
+  write(tx: Transaction): void {
+    const { writer } = tx;
+    tx.guard();
+    if (this.isLast) {
+      const rules = this.rules.filter(({ sets }) => sets.includes(this.pods));
+      for (const { handle } of rules) tx.push(this, 'rule', delRule(writer, FAMILY, TABLE, CHAIN, handle));
+      // SPEC "DEL": what somebody has removed counts as done.
+      const sets = this.sets.filter((name) => name === this.pods || name === this.local);
+      for (const name of sets) tx.push(this, 'set', delSet(writer, FAMILY, TABLE, name));
+      // With the last network goes the table. Whether it is the last, the sets tell as well: somebody may have removed another's rule.
+      const gone = tx.without(FAMILY, rules.length + sets.length);
+      const isLastNetwork = gone === this.rules.length + this.sets.length;
+      if (isLastNetwork && !this.holdsOthers) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      return;
+    }
+    const keys = this.entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));
+    if (keys.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.pods, keys));
+  }
+
+  /** What is gone already is looked at again, and then is not deleted. */
+  again(answers: readonly Answer[]): boolean {
+    return answers.every(({ outcome }) => outcome.errno === errno.ENOENT || outcome.errno === errno.EBUSY);
+  }
+}

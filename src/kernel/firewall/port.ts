@@ -1,0 +1,42 @@
+import type { Attachment } from '../../cni/attachment.ts';
+import type { CniError } from '../../cni/error.ts';
+import type { NetlinkSocket } from '../../netlink/socket.ts';
+import type { Op } from '../../plan/op.ts';
+import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
+
+/** The operations that the firewall carries out. */
+export type FirewallOp = Extract<Op, { op: 'masq.add' | 'masq.del' | 'spoofcheck.add' | 'spoofcheck.del' }>;
+
+/** Whether the operation is the firewall's. */
+export const isFirewallOp = (op: Op): op is FirewallOp => op.op.startsWith('masq.') || op.op.startsWith('spoofcheck.');
+
+/** Masquerade and MAC spoof checks in the host's namespace, behind Kernel. Everything is synchronous and throws CniError. */
+export interface Firewall {
+  /**
+   * Carries out the operations, which follow each other in the plan, in one transaction: all or none.
+   * Gives, for each, whether it changed anything: something that was there already (add) or was not there (del) has not.
+   */
+  apply(ops: readonly FirewallOp[]): boolean[];
+  /** What is masqueraded: of one network, or that one address of it. */
+  masqueraded(network: string, address?: string): MasqState[];
+  /** Kernel.masqueradeGaps. */
+  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[];
+  /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
+  spoofChecked(dev: string): { mac: string; comment: string } | undefined;
+  /** Every checked interface. */
+  spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
+  /** Kernel.spoofCheckGaps. */
+  spoofCheckGaps(): FirewallGap[];
+  /** Kernel.nftablesUsable. */
+  usable(): boolean;
+  /** Kernel.nftablesMissing. */
+  missing(): CniError;
+  /** Kernel.removeGoLeftovers. */
+  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
+}
+
+/**
+ * Makes the firewall, at the first operation or read that needs it. `open` gives a NETLINK_NETFILTER socket of the host's namespace, the same
+ * one at each call; whoever gave it closes it.
+ */
+export type MakeFirewall = (open: () => NetlinkSocket) => Firewall;

@@ -1,0 +1,67 @@
+import type { Attachment } from '../../cni/attachment.ts';
+import { CniError, code } from '../../cni/error.ts';
+import type { Family } from '../../ip/address.ts';
+import { latin1, putText, putU32, u32 } from '../../linux/bytes.ts';
+import { errno, errnoName } from '../../linux/errno.ts';
+import { close } from '../../linux/files.ts';
+import { systemCalls } from '../../linux/system-calls.ts';
+import { listChain, removeChain } from '../iptables/run.ts';
+import { chainsOf } from './iptables.ts';
+import { chainComment } from './suspects.ts';
+
+/**
+ * Removes the attachment's chains that iptables-legacy has, by running it: there is no other way. Whether there are any is read from the kernel first, because on a
+ * node whose services are in iptables-legacy a process per pod and family would be dear.
+ * Returns what was removed. Throws CniError 11, 100.
+ */
+export async function removeLegacyChains(family: Family, attachment: Attachment): Promise<string[]> {
+  const table = readLegacyTable(family);
+  const removed: string[] = [];
+  if (!table.includes(chainComment(attachment))) return removed;
+  for (const chain of chainsOf(attachment)) {
+    // A chain begins with an ERROR target that holds its name.
+    if (!table.includes(`${chain}\0`)) continue;
+    await removeChain({ family, variant: (await hasLegacyProgram(family)) ? '-legacy' : '' }, chain);
+    removed.push(`iptables-legacy chain ${chain} (IPv${family})`);
+  }
+  return removed;
+}
+
+/** Where iptables comes in one kind only, the program of the plain name is the legacy one. */
+const hasLegacyProgram = async (family: Family) =>
+  (await listChain({ family, variant: '-legacy' }, 'POSTROUTING')).status !== undefined;
+
+const AF = { 4: 2, 6: 10 } as const; // linux/socket.h
+const SOL = { 4: 0, 6: 41 } as const; // SOL_IP, SOL_IPV6
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000; // bits/socket_type.h
+const SO_GET_INFO = 64; // IPT_SO_GET_INFO, IP6T_SO_GET_INFO — linux/netfilter_ipv4/ip_tables.h
+const SO_GET_ENTRIES = 65;
+const INFO_LENGTH = 84; // sizeof(struct ipt_getinfo); its last member is the size of the entries
+const ENTRIES_OFFSET = 40; // sizeof(struct ipt_get_entries): name[32], size, and padding to 8
+
+/** The entries of the nat table of iptables-legacy, as the kernel keeps them: a character for each byte. */
+function readLegacyTable(family: Family): string {
+  const fd = systemCalls.socket(AF[family], SOCK_DGRAM_CLOEXEC, 0);
+  const check = (answer: number) => {
+    if (answer < 0)
+      throw new CniError(code.kernel, `cannot read the nat table of iptables-legacy: ${errnoName(answer)}`);
+  };
+  check(fd);
+  try {
+    while (true) {
+      const info = new Uint8Array(INFO_LENGTH);
+      putText(info, 0, 'nat');
+      check(systemCalls.getsockopt(fd, SOL[family], SO_GET_INFO, info));
+      const size = u32(info, INFO_LENGTH - 4);
+      const entries = new Uint8Array(ENTRIES_OFFSET + size);
+      putText(entries, 0, 'nat');
+      putU32(entries, 32, size);
+      const answer = systemCalls.getsockopt(fd, SOL[family], SO_GET_ENTRIES, entries);
+      if (answer === -errno.EAGAIN) continue; // its size has changed in between
+      check(answer);
+      return latin1(entries);
+    }
+  } finally {
+    close(fd);
+  }
+}

@@ -1,0 +1,296 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { Call, dispatch } from '../../../src/call.ts';
+import { attachmentHash } from '../../../src/plan/names.ts';
+import { attempt } from '../../support/command.ts';
+import { type FakeHostOptions, fakeHost } from '../../support/fake-host.ts';
+import { runtimes, source } from '../../support/runtimes.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'tsbridge-cli-'));
+t.teardown(() => rmSync(dir, { recursive: true }));
+
+async function run(argv: string[], options: FakeHostOptions = {}) {
+  const host = fakeHost({ argv, ...options });
+  const status = await dispatch(host, new Call(host));
+  return { status, ...host.written };
+}
+
+const versions = '0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0';
+const about = `tsbridge 0.1.0: a CNI plugin that connects containers to a bridge and gives them addresses\nCNI protocol versions supported: ${versions}\n`;
+
+t.test('what is said without doing anything', async (t) => {
+  const table: [string, string[], { status: number; stdout: string; stderr: string }][] = [
+    [
+      'nothing',
+      [],
+      { status: 0, stdout: '', stderr: `${about}Try: CNI_COMMAND=VERSION tsbridge, or tsbridge --help\n` },
+    ],
+    ['--version', ['--version'], { status: 0, stdout: 'tsbridge 0.1.0\n', stderr: '' }],
+    [
+      'an unknown command',
+      ['frob'],
+      { status: 2, stdout: '', stderr: 'tsbridge: unknown command "frob"; tsbridge --help says what there is\n' },
+    ],
+    [
+      'a command that every object has',
+      ['toString'],
+      { status: 2, stdout: '', stderr: 'tsbridge: unknown command "toString"; tsbridge --help says what there is\n' },
+    ],
+    [
+      'an option without a command',
+      ['--json'],
+      { status: 2, stdout: '', stderr: 'tsbridge: no command; tsbridge --help says what there is\n' },
+    ],
+    [
+      'an operand too many',
+      ['range', 'a', 'b'],
+      {
+        status: 2,
+        stdout: '',
+        stderr: 'tsbridge: range takes one operand at most; tsbridge --help says what there is\n',
+      },
+    ],
+    [
+      'an option of another command',
+      ['range', '--json', 'a'],
+      { status: 2, stdout: '', stderr: 'tsbridge: range takes no options; tsbridge --help says what there is\n' },
+    ],
+  ];
+  for (const [name, argv, expected] of table) t.strictSame(await run(argv), expected, name);
+  const unknown = await run(['leases', '--frob']);
+  t.strictSame([unknown.status, unknown.stdout], [2, '']);
+  t.match(unknown.stderr, /^tsbridge: Unknown option '--frob'/);
+});
+
+t.test('--help and help name every command', async (t) => {
+  for (const argv of [['--help'], ['-h'], ['help'], ['leases', '--help']]) {
+    const { status, stdout, stderr } = await run(argv);
+    t.strictSame([status, stderr], [0, '']);
+    for (const command of ['explain', 'check-config', 'leases', 'range'])
+      t.match(stdout, new RegExp(`^  tsbridge ${command} `, 'm'));
+  }
+});
+
+t.test('range', async (t) => {
+  const table: [string, string[]][] = [
+    [
+      '10.1.0.7/24',
+      [
+        'subnet          10.1.0.0/24',
+        'addresses       256',
+        'first           10.1.0.0',
+        'last            10.1.0.255',
+        'gateway         10.1.0.1',
+        'rangeStart      10.1.0.1',
+        'rangeEnd        10.1.0.254',
+        'for containers  253',
+      ],
+    ],
+    [
+      'fd00:1::/126',
+      [
+        'subnet          fd00:1::/126',
+        'addresses       4',
+        'first           fd00:1::',
+        'last            fd00:1::3',
+        'gateway         fd00:1::1',
+        'rangeStart      fd00:1::1',
+        'rangeEnd        fd00:1::3',
+        'for containers  2',
+      ],
+    ],
+  ];
+  for (const [prefix, lines] of table) {
+    t.strictSame(await run(['range', prefix]), { status: 0, stdout: `${lines.join('\n')}\n`, stderr: '' }, prefix);
+  }
+  const refused: [string[], string][] = [
+    [['range'], 'tsbridge range: no prefix; expected one like 10.1.0.0/16\n'],
+    [['range', '10.1.0.0'], 'tsbridge range: "10.1.0.0"; expected one like 10.1.0.0/16\n'],
+    [
+      ['range', '10.1.0.0/31'],
+      'tsbridge range: range.subnet: 10.1.0.0/31 is too small to allocate from; the longest prefix allowed is /30\n',
+    ],
+  ];
+  for (const [argv, stderr] of refused)
+    t.strictSame(await run(argv), { status: 1, stdout: '', stderr }, argv.join(' '));
+});
+
+t.test('check-config', async (t) => {
+  const conf = { cniVersion: '1.0.0', name: 'net', type: 'tsbridge', isGateway: true, bridge: 'br0' };
+  const file = join(dir, 'net.conf');
+  writeFileSync(file, JSON.stringify(conf));
+  const list = {
+    cniVersion: '1.0.0',
+    name: 'net',
+    plugins: [{ type: 'loopback' }, { type: 'tsbridge', isGateway: true, bridge: 'br0' }],
+  };
+  const warning = 'warning: isGateway: true does nothing without ipam\n';
+  const outcomes = [
+    await run(['check-config'], { stdin: JSON.stringify(conf) }),
+    await run(['check-config', file]),
+    await run(['check-config'], { stdin: JSON.stringify(list) }),
+  ];
+  for (const { status, stdout, stderr } of outcomes) {
+    t.strictSame([status, stderr], [0, warning]);
+    const { cniVersion, name, type, bridge, isGateway, mtu } = JSON.parse(stdout);
+    t.strictSame([cniVersion, name, type, bridge, isGateway, mtu], ['1.0.0', 'net', 'tsbridge', 'br0', true, 0]);
+  }
+  const delegated = {
+    name: 'net',
+    cniVersion: '1.0.0',
+    plugins: [{ type: 'macvlan', ipam: { type: 'tsbridge', subnet: '10.1.0.0/24' } }],
+  };
+  const { stdout } = await run(['check-config'], { stdin: JSON.stringify(delegated) });
+  t.strictSame([JSON.parse(stdout).type, JSON.parse(stdout).ipam.ranges[0][0].subnet], ['macvlan', '10.1.0.0/24']);
+
+  const refused: [string, string, string][] = [
+    [
+      'wrong',
+      '{"name":"n","cniVersion":"1.0.0","vlan":5000,"mtu":-1}',
+      "tsbridge check-config: vlan: 5000 is not a VLAN id (0 to 4094)\n  also mtu: -1 is not an MTU (68 to 65535, or 0 for the kernel's default)\n",
+    ],
+    ['empty', '', 'tsbridge check-config: the network configuration is empty; expected a JSON object\n'],
+    [
+      'others',
+      '{"name":"n","cniVersion":"1.0.0","plugins":[{"type":"ptp"}]}',
+      'tsbridge check-config: plugins: none is of type tsbridge, or has ipam of type tsbridge\n',
+    ],
+  ];
+  for (const [name, stdin, stderr] of refused) {
+    t.strictSame(await run(['check-config'], { stdin }), { status: 1, stdout: '', stderr }, name);
+  }
+  const missing = await run(['check-config', join(dir, 'nowhere')]);
+  t.strictSame([missing.status, missing.stdout], [1, '']);
+  t.match(missing.stderr, /^tsbridge check-config: cannot read the network configuration: ENOENT/);
+});
+
+t.test('explain refuses a configuration of another plugin', async (t) => {
+  const stdin = '{"name":"n","cniVersion":"1.0.0","type":"macvlan","ipam":{"type":"tsbridge","subnet":"10.1.0.0/24"}}';
+  t.strictSame(await run(['explain'], { stdin }), {
+    status: 1,
+    stdout: '',
+    stderr:
+      'tsbridge explain: type: macvlan is another plugin, which decides what is done\n  of this network tsbridge has only the addresses: see check-config and leases\n',
+  });
+});
+
+const day = 86_400;
+
+/** A store as both plugins, a person and a crash leave it. Ages are in seconds, and shown in days and hours: the same for an hour. */
+function store() {
+  const dataDir = join(dir, 'networks');
+  const net = join(dataDir, 'net');
+  mkdirSync(join(net, '.tsbridge'), { recursive: true });
+  mkdirSync(join(dataDir, 'other'));
+  const put = (name: string, content: string, age: number) => {
+    const path = join(net, name);
+    writeFileSync(path, content);
+    const at = Date.now() / 1000 - age;
+    utimesSync(path, at, at);
+    return Math.floor(at);
+  };
+  const index = (containerID: string, life: string, written: number, ips: string) =>
+    symlinkSync(
+      `${life},${written.toString(36)},${ips}`,
+      join(net, '.tsbridge', attachmentHash({ network: 'net', containerID, ifname: 'eth0' })),
+    );
+  put('lock', '', 0);
+  put('last_reserved_ip.0', '10.1.0.9', 0);
+  put('10.1.0.10', 'go-made\r\neth0', 2 * day);
+  const written = put('10.1.0.9', 'rebooted\r\neth0', 90_000);
+  put('fd00::5', 'rebooted\r\neth0', 90_000);
+  index('rebooted', '0badb007.1', written, '10.1.0.9,fd00::5');
+  put('10.1.0.50', 'printer\n', 3 * day);
+  put('10.1.0.51', '', 3 * day);
+  return dataDir;
+}
+
+t.test('leases, in both engines', async (t) => {
+  const dataDir = store();
+  const rows = [
+    'NETWORK  ADDRESS    CONTAINER  INTERFACE  AGE      STATE',
+    'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead',
+    'net      10.1.0.10  go-made    eth0       2 d      not known',
+    'net      10.1.0.50  printer    -          3 d      reserved',
+    'net      10.1.0.51  -          -          3 d      empty',
+    'net      fd00::5    rebooted   eth0       1 d 1 h  dead',
+  ];
+  for (const { name, argv } of runtimes) {
+    const cli = (...words: string[]) => {
+      const { status, stdout, stderr } = attempt([...argv, source('test/support/entry.ts'), 'leases', ...words], {
+        env: {},
+      });
+      return { status, stdout, stderr };
+    };
+    t.strictSame(cli('--data-dir', dataDir), { status: 0, stdout: `${rows.join('\n')}\n`, stderr: '' }, name);
+    t.strictSame(cli('--data-dir', dataDir, 'net').stdout, `${rows.join('\n')}\n`, `${name}: one network`);
+    t.strictSame(cli('--data-dir', dataDir, 'other').stdout, 'no leases\n', `${name}: an empty network`);
+    t.strictSame(
+      cli('--data-dir', join(dir, 'nowhere')),
+      { status: 0, stdout: 'no leases\n', stderr: '' },
+      `${name}: no store`,
+    );
+    t.equal(
+      cli('--data-dir', dataDir, '--subnet', '10.1.0.0/28').stdout,
+      'NETWORK  ADDRESS    CONTAINER  INTERFACE  AGE      STATE\n' +
+        'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead\n' +
+        'net      10.1.0.10  go-made    eth0       2 d      not known\n' +
+        '2 of 13 addresses for containers in 10.1.0.0/28 taken, 11 free\n',
+      `${name}: a subnet`,
+    );
+    const json = JSON.parse(cli('--data-dir', dataDir, '--json', '--subnet', 'fd00::/64').stdout);
+    t.strictSame(
+      json.map(({ ageSeconds, ...rest }: { ageSeconds: number }) => ({
+        ...rest,
+        isOld: ageSeconds >= 90_000 && ageSeconds < 93_600,
+      })),
+      [{ network: 'net', address: 'fd00::5', container: 'rebooted', interface: 'eth0', state: 'dead', isOld: true }],
+      `${name}: as JSON`,
+    );
+    const refused: [string[], string][] = [
+      [['nope'], 'tsbridge leases: no network nope in DIR\n  there are net, other\n'],
+      [['../x'], 'tsbridge leases: "../x" is not the name of a network\n'],
+      [
+        ['--subnet', '10.1.0.0'],
+        'tsbridge leases: --subnet: "10.1.0.0" is not a prefix; expected one like 10.1.0.0/16\n',
+      ],
+    ];
+    for (const [words, expected] of refused) {
+      const { status, stdout, stderr } = cli('--data-dir', dataDir, ...words);
+      t.strictSame(
+        [status, stdout, stderr.replaceAll(dataDir, 'DIR')],
+        [1, '', expected],
+        `${name}: ${words.join(' ')}`,
+      );
+    }
+  }
+});
+
+t.test('explain, in both engines: the operations of an ADD in the words of ip, and nothing changed', async (t) => {
+  const conf = {
+    cniVersion: '1.0.0',
+    name: 'net',
+    plugins: [
+      {
+        type: 'tsbridge',
+        bridge: 'tsbx-explain',
+        isGateway: true,
+        ipam: { type: 'host-local', subnet: '10.1.0.0/16' },
+      },
+    ],
+  };
+  for (const { name, argv } of runtimes) {
+    const call = () =>
+      attempt([...argv, source('test/support/entry.ts'), 'explain'], { env: {}, stdin: JSON.stringify(conf) });
+    const { status, stdout, stderr } = call();
+    t.strictSame([status, stderr], [0, ''], name);
+    const lines = stdout.trimEnd().split('\n');
+    t.equal(lines[0], '# a lease for 10.1.0.2/16 is written to the store first');
+    t.match(lines[1], /^ip link add tsbx-explain address ([0-9a-f]{2}:){5}[0-9a-f]{2} up type bridge$/);
+    t.ok(lines.includes('ip addr add 10.1.0.1/16 dev tsbx-explain'), `${name}: the gateway`);
+    t.ok(lines.includes('[container] ip addr add 10.1.0.2/16 dev eth0'), `${name}: the address`);
+    t.equal(call().stdout, stdout, `${name}: the bridge is still to be made`);
+  }
+});
