@@ -14,9 +14,9 @@ export const noArgs: CniArgs = {};
 const known = 'IP, MAC, IgnoreUnknown and K8S_*';
 
 /**
- * CNI_ARGS: `KEY=value` items between semicolons; empty items are skipped, and of a repeated key the last counts.
- * IP and MAC may come together (of the Go plugins, each knows one of the two). Keys that are not known are refused, as the Go plugins
- * refuse them, unless IgnoreUnknown is true; those of Kubernetes are always let through. Throws CniError 4.
+ * CNI_ARGS: `KEY=value` items between semicolons; empty items are skipped. IP and MAC may come together (of the Go plugins, each knows one
+ * of the two), each with one value: two that differ are refused, where the Go plugins take the last. Keys that are not known are refused,
+ * as the Go plugins refuse them, unless IgnoreUnknown is true; those of Kubernetes are always let through. Throws CniError 4.
  */
 export function parseArgs(text: string): CniArgs {
   if (text === '') return noArgs;
@@ -25,7 +25,12 @@ export function parseArgs(text: string): CniArgs {
     if (item === '') continue;
     const equals = item.indexOf('=');
     if (equals < 1) throw bad(`${JSON.stringify(item)} is not a pair; expected KEY=value items between semicolons`);
-    values.set(item.slice(0, equals), item.slice(equals + 1));
+    const [key, value] = [item.slice(0, equals), item.slice(equals + 1)];
+    const before = values.get(key);
+    if (before !== undefined && before !== value && isOurs(key)) {
+      throw bad(`${key} has two values, ${JSON.stringify(before)} and ${JSON.stringify(value)}; expected one`);
+    }
+    values.set(key, value);
   }
   const ignoreUnknown = parseBool(values.get('IgnoreUnknown'));
   const unknown = ignoreUnknown ? [] : [...values.keys()].filter((key) => !isKnown(key));
@@ -47,22 +52,23 @@ export function parseArgs(text: string): CniArgs {
   return args;
 }
 
-const isKnown = (key: string) => key === 'IP' || key === 'MAC' || key === 'IgnoreUnknown' || key.startsWith('K8S_');
+const isOurs = (key: string) => key === 'IP' || key === 'MAC' || key === 'IgnoreUnknown';
+const isKnown = (key: string) => isOurs(key) || key.startsWith('K8S_');
 
-/** The spellings that the Go library reads. */
+/** What the Go library reads, which is 1, true, 0 and false in any case, and the short forms of Go's strconv.ParseBool. */
 function parseBool(text: string | undefined): boolean {
-  switch (text) {
+  switch (text?.toLowerCase()) {
     case '1':
+    case 't':
     case 'true':
-    case 'True':
       return true;
     case undefined:
     case '0':
+    case 'f':
     case 'false':
-    case 'False':
       return false;
     default:
-      return fail(`IgnoreUnknown: ${JSON.stringify(text)} is not a boolean; expected 1, true, True, 0, false or False`);
+      return fail(`IgnoreUnknown: ${JSON.stringify(text)} is not a boolean; expected 1, true, 0 or false`);
   }
 }
 

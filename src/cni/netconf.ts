@@ -41,7 +41,7 @@ export interface NetConf {
   cniVersion: string; // one of `supportedVersions`
   name: string;
   type: string;
-  bridge: string;
+  bridge: string; // '' in DEL and GC when the configuration's is one that no interface can have: there is none
   isGateway: boolean; // also true when isDefaultGateway is
   isDefaultGateway: boolean;
   forceAddress: boolean;

@@ -91,8 +91,11 @@ interface Source {
   warnings: string[];
 }
 
-/** Paths that a DEL or a GC cannot do without: they say whose leases are where, and which bridge it is about. */
-const neededToRelease = ['ipam', 'ipam.type', 'ipam.dataDir', 'bridge'];
+/**
+ * Paths that a DEL or a GC cannot do without: they say whose leases are where. The bridge is none of them: what is to be removed is found by
+ * the attachment, and a bridge of a name that no interface can have has nothing.
+ */
+const neededToRelease = ['ipam', 'ipam.type', 'ipam.dataDir'];
 
 function isNeeded(path: string, command: Command): boolean {
   if (command !== 'DEL' && command !== 'GC') return true;
@@ -178,13 +181,6 @@ const unreachable = (problem: string): never => {
   throw new CniError(code.internal, problem);
 };
 
-const oneOf = <T extends string>(...allowed: T[]): Schema<T> =>
-  textAs((value) =>
-    (allowed as string[]).includes(value)
-      ? (value as T)
-      : refuse(`${quote(value)} is not known; expected one of ${allowed.join(', ')}`),
-  );
-
 /** Empty, it is as good as absent. */
 const logLevel = () =>
   textAs((value) =>
@@ -199,7 +195,7 @@ export const mainShape = {
   isDefaultGateway: bool,
   forceAddress: bool,
   ipMasq: bool,
-  ipMasqBackend: () => oneOf('nftables', 'iptables'),
+  ipMasqBackend: text, // see masqBackend
   nonMasqueradeCIDRs: () => list(prefix('a prefix; expected one like 10.0.0.0/8', 'mask'), 'a list of prefixes'),
   mtu,
   hairpinMode: bool,
@@ -225,7 +221,8 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
     cniVersion,
     name,
     type,
-    bridge: values.bridge ?? 'cni0',
+    // NB: never the default in the place of a name that is wrong: a DEL would look at a bridge that it has nothing to do with.
+    bridge: values.bridge ?? ('bridge' in values ? '' : 'cni0'),
     isGateway: values.isGateway === true || values.isDefaultGateway === true,
     isDefaultGateway: values.isDefaultGateway ?? false,
     forceAddress: values.forceAddress ?? false,
@@ -248,7 +245,8 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
   if (wantedMac !== undefined) conf.mac = wantedMac;
   const ipam = ipamOf(source, values);
   if (ipam) conf.ipam = ipam;
-  if (values.ipMasqBackend) conf.ipMasqBackend = values.ipMasqBackend;
+  const backend = masqBackend(values, source);
+  if (backend) conf.ipMasqBackend = backend;
   if (values.logLevel) conf.logLevel = values.logLevel;
   if (values.logFile) conf.logFile = values.logFile;
   const prevResult = parsePrevResult(source);
@@ -257,6 +255,18 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
   if (valid) conf.validAttachments = valid;
   refuseCombinations(conf, source);
   return { role: 'main', conf };
+}
+
+/** The back end, which counts only where there is something for it to do: the Go plugin does not look at it otherwise. */
+function masqBackend(
+  { ipMasq, ipMasqBackend: name }: Values<typeof mainShape>,
+  { report, warnings }: Source,
+): NetConf['ipMasqBackend'] {
+  if (name === undefined || name === 'nftables' || name === 'iptables') return name;
+  const problem = `${quote(name)} is not known; expected one of nftables, iptables`;
+  if (ipMasq) report.wrong('ipMasqBackend', problem);
+  else warnings.push(`ipMasqBackend: ${problem} (it does nothing without ipMasq)`);
+  return undefined;
 }
 
 function ipamOf(source: Source, values: Wishes): HostLocalConf | DelegatedIpamConf | undefined {

@@ -1,4 +1,4 @@
-import { i32 } from '../linux/bytes.ts';
+import { i32, utf8Length } from '../linux/bytes.ts';
 import { errno } from '../linux/errno.ts';
 import { getAddresses, parseAddressState } from '../netlink/address-message.ts';
 import { NetlinkError } from '../netlink/error.ts';
@@ -9,8 +9,12 @@ import { getVlans, parseVlans } from '../netlink/vlan-message.ts';
 import type { AddressState, LinkState, RouteState, VlanState } from '../plan/state.ts';
 import type { Netns } from './netns.ts';
 
+const nameMaxBytes = 15; // IFNAMSIZ - 1, linux/if.h
+
 /** A link by name or index, or undefined when there is none. */
 export function readLink(netns: Netns, ref: LinkRef): LinkState | undefined {
+  // Of a name that no interface can have the kernel says EINVAL or ERANGE instead of ENODEV: to DEL there is just no such link.
+  if (typeof ref === 'string' && (ref === '' || utf8Length(ref) > nameMaxBytes)) return undefined;
   const outcome = netns.route.ask(getLink(ref), { waitingFor: `the link ${ref}` });
   return linkOf(netns, ref, outcome);
 }

@@ -18,10 +18,18 @@ t.test('CNI_ARGS that are understood', async (t) => {
     ['a MAC with dots', 'MAC=02aa.bbcc.ddee', { mac: '02:aa:bb:cc:dd:ee' }],
     ['empty values, as good as absent', 'IP=;MAC=', {}],
     ['a semicolon at the end', 'IP=10.1.2.3;', { ip: '10.1.2.3' }],
-    ['the last of a repeated key', 'IP=10.1.2.3;IP=10.1.2.4', { ip: '10.1.2.4' }],
+    ['a key that is repeated with its value', 'IP=10.1.2.3;IP=10.1.2.3', { ip: '10.1.2.3' }],
+    [
+      'the last of what Kubernetes repeats',
+      'K8S_POD_NAMESPACE=a;K8S_POD_NAMESPACE=b;K8S_POD_NAME=c',
+      { pod: { namespace: 'b', name: 'c' } },
+    ],
     ['unknown keys when they are to be ignored', 'FOO=1;IgnoreUnknown=1;BAR=a=b', {}],
     ['unknown keys, said otherwise', 'FOO=1;IgnoreUnknown=true', {}],
     ['unknown keys, said as Go does', 'FOO=1;IgnoreUnknown=True', {}],
+    ['unknown keys, said in capitals', 'FOO=1;IgnoreUnknown=TRUE', {}],
+    ['unknown keys, said in short', 'FOO=1;IgnoreUnknown=t', {}],
+    ['no unknown keys, and none to be ignored', 'IgnoreUnknown=FALSE;IP=10.1.2.3', { ip: '10.1.2.3' }],
     [
       'what the kubelet sends, in any order',
       'K8S_POD_UID=1-2;K8S_POD_NAMESPACE=ns;IgnoreUnknown=1;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=abc',
@@ -53,7 +61,17 @@ t.test('CNI_ARGS that are refused, with code 4', async (t) => {
     [
       'a boolean that Go does not read either',
       'IgnoreUnknown=yes',
-      'CNI_ARGS: IgnoreUnknown: "yes" is not a boolean; expected 1, true, True, 0, false or False',
+      'CNI_ARGS: IgnoreUnknown: "yes" is not a boolean; expected 1, true, 0 or false',
+    ],
+    [
+      'two addresses',
+      'IP=10.1.2.3;IP=10.1.2.4',
+      'CNI_ARGS: IP has two values, "10.1.2.3" and "10.1.2.4"; expected one',
+    ],
+    [
+      'two MACs, even when unknown keys are ignored',
+      'IgnoreUnknown=1;MAC=02:00:00:00:00:01;MAC=02:00:00:00:00:02',
+      'CNI_ARGS: MAC has two values, "02:00:00:00:00:01" and "02:00:00:00:00:02"; expected one',
     ],
     ['no address', 'IP=10.1.2', 'CNI_ARGS: IP: "10.1.2" is not an IP address; expected one like 10.1.0.5 or fd00::5'],
     [

@@ -405,12 +405,12 @@ const wrong: [string, object, string, string?][] = [
   ['a number for a boolean', { ipMasq: 1 }, 'ipMasq: expected true or false, found the number 1'],
   [
     'an unknown back end',
-    { ipMasqBackend: 'ipfw' },
+    { ipMasq: true, ipMasqBackend: 'ipfw' },
     'ipMasqBackend: "ipfw" is not known; expected one of nftables, iptables',
   ],
   [
     'an empty back end, which Go refuses too',
-    { ipMasqBackend: '' },
+    { ipMasq: true, ipMasqBackend: '' },
     'ipMasqBackend: "" is not known; expected one of nftables, iptables',
   ],
   [
@@ -676,7 +676,7 @@ t.test('refusals that depend on the verb or the version', async (t) => {
 
 t.test('what ADD refuses does not stop DEL and GC, but for what they need', async (t) => {
   const needed =
-    /^(missing network name|invalid characters|name:|type:|cniVersion: expected|bridge:|ipam:|ipam\.type:|ipam\.dataDir:)/;
+    /^(missing network name|invalid characters|name:|type:|cniVersion: expected|ipam:|ipam\.type:|ipam\.dataDir:)/;
   const harmless = wrong.filter(([, , message]) => !needed.test(message));
   t.equal(harmless.length > 40, true, 'most of the table');
   for (const command of ['DEL', 'GC'] as const) {
@@ -695,6 +695,23 @@ t.test('what ADD refuses does not stop DEL and GC, but for what they need', asyn
         t.strictSame([error.code, error.message], [7, message]);
       });
     }
+  }
+});
+
+t.test('a back end of masquerading that nothing asks for is a warning', async (t) => {
+  for (const name of ['ipfw', '']) {
+    const { conf, warnings } = parse({ ...l3, ipMasqBackend: name }, 'ADD');
+    t.strictSame(conf, { ...plain, ipam: hostLocal });
+    t.strictSame(warnings, [
+      `ipMasqBackend: "${name}" is not known; expected one of nftables, iptables (it does nothing without ipMasq)`,
+    ]);
+  }
+});
+
+t.test('DEL and GC with a bridge that no interface can be have none, and not the default', async (t) => {
+  for (const command of ['DEL', 'GC'] as const) {
+    const { conf } = parse({ ...l3, bridge: 'production-bridge-0' }, command);
+    t.match(conf, { bridge: '' });
   }
 });
 
