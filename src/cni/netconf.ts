@@ -58,6 +58,7 @@ export interface NetConf {
   enabledad: boolean;
   disableContainerInterface: boolean;
   portIsolation: boolean;
+  statusErrorWhenFull: boolean; // STATUS: no address or port left is an error, not only a line in the log
   mac?: string; // wanted for the container's interface; lower-case, colons
   ipam?: HostLocalConf | DelegatedIpamConf; // absent: L2 only
   dns: Dns;

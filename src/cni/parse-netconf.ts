@@ -207,6 +207,7 @@ export const mainShape = {
   enabledad: bool,
   disableContainerInterface: bool,
   portIsolation: bool,
+  statusErrorWhenFull: bool,
   dns,
   args: () => object({ cni: () => object({ ips: requestedIps, mac }) }),
   runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets, mac }),
@@ -238,6 +239,7 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
     enabledad: values.enabledad ?? false,
     disableContainerInterface: values.disableContainerInterface ?? false,
     portIsolation: values.portIsolation ?? false,
+    statusErrorWhenFull: values.statusErrorWhenFull ?? false,
     dns: values.dns ?? {},
   };
   // CONVENTIONS: what the runtime was asked for beats args, and those beat the deprecated CNI_ARGS.
@@ -326,6 +328,7 @@ function refuseCombinations(conf: NetConf, { report, warnings, cniVersion, reque
 
 /** Of the other plugin's keys only these: what the rest means is not ours to judge. */
 const ipamRoleShape = {
+  statusErrorWhenFull: bool,
   args: () => object({ cni: () => object({ ips: requestedIps }) }),
   runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets }),
 };
@@ -333,7 +336,13 @@ const ipamRoleShape = {
 function parseIpamRole(source: Source): { role: 'ipam'; conf: IpamConf } {
   const { json, name, type, cniVersion, report } = source;
   const values = readKeys(ipamRoleShape, json, '', report);
-  const conf: IpamConf = { cniVersion, name, type, ipam: hostLocalOf(source, source.ipam?.value ?? {}, values) };
+  const conf: IpamConf = {
+    cniVersion,
+    name,
+    type,
+    statusErrorWhenFull: values.statusErrorWhenFull ?? false,
+    ipam: hostLocalOf(source, source.ipam?.value ?? {}, values),
+  };
   const prevResult = parsePrevResult(source);
   if (prevResult) conf.prevResult = prevResult;
   const valid = parseValidAttachments(source);

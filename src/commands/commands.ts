@@ -21,6 +21,7 @@ A container runtime runs it with CNI_COMMAND set. For people:
 
   tsbridge explain [FILE]        what an ADD with this network configuration would do on this host; changes nothing
   tsbridge check-config [FILE]   the configuration with all defaults, or what is wrong with it
+  tsbridge status [FILE]         what the network has used up, and whether another pod would find room
   tsbridge leases [NETWORK]      addresses that are taken, and by whom
       --data-dir DIR             where the networks' leases are (ipam.dataDir), by default /var/lib/cni/networks
       --subnet PREFIX            only those in the prefix, and how many are free
@@ -43,6 +44,10 @@ const commands: Record<string, { operands: number; run: Command }> = {
   'check-config': {
     operands: 1,
     run: async (host, [file]) => (await import('./check-config.ts')).checkConfigCommand(host, file),
+  },
+  status: {
+    operands: 1,
+    run: async (host, [file]) => (await import('./status.ts')).statusCommand(host, file),
   },
   leases: {
     operands: 1,

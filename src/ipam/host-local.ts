@@ -7,7 +7,7 @@ import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
 import { showDuration } from './duration.ts';
-import type { Ipam } from './ipam.ts';
+import type { Ipam, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
 import { capacity, isAllocatable, makePool, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
@@ -49,7 +49,7 @@ export interface HostLocal extends Ipam, Disposable {
   del(): void;
   check(expected: string[]): void;
   gc(valid: { containerID: string; ifname: string }[] | undefined): void;
-  status(): void;
+  status(full: WhenFull): void;
 }
 
 /** IPAM of type host-local: addresses from the ranges of the configuration, kept in a directory shared with the reference plugin. */
@@ -225,7 +225,7 @@ class HostLocalIpam implements HostLocal {
     });
   }
 
-  status(): void {
+  status(full: WhenFull): void {
     this.refuseUnwritable();
     const names = this.store.names();
     for (const pool of this.pools()) {
@@ -239,9 +239,10 @@ class HostLocalIpam implements HostLocal {
         });
       // ADD would reclaim it.
       if (anyMayBeDead(this.place, readEntries(this.place), isOfPool)) continue;
-      throw new CniError(code.notAvailable, `no addresses left in ${showPool(pool)}`, {
-        details: `All ${size} addresses that may be handed out are taken. The leases are in ${this.place.dir}.`,
-      });
+      full(
+        `no addresses left in ${showPool(pool)}`,
+        `All ${size} addresses that may be handed out are taken. The leases are in ${this.place.dir}.`,
+      );
     }
   }
 

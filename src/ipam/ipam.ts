@@ -17,6 +17,9 @@ export interface Ipam {
   check(expected: string[]): void | Promise<void>;
   /** Releases the leases of attachments that are not in the list; with `undefined` only those that are provably dead. */
   gc(valid: { containerID: string; ifname: string }[] | undefined): void | Promise<void>;
-  /** Throws CniError 50 or 51 when an ADD could not be served. */
-  status(): void | Promise<void>;
+  /** Throws CniError 50 or 51 when an ADD could not be served. What pods have used up is told to `full`. */
+  status(full: WhenFull): void | Promise<void>;
 }
+
+/** Is told what pods have used up, so that there is no room for another one until one of them goes. May throw. */
+export type WhenFull = (what: string, details: string) => void;

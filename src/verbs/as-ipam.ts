@@ -3,6 +3,7 @@ import type { Result } from '../cni/result.ts';
 import { hostLocal } from '../ipam/host-local.ts';
 import { attachmentHash } from '../plan/names.ts';
 import type { Context, IpamConf } from './context.ts';
+import { whenFull } from './when-full.ts';
 
 /**
  * The verbs of a process that another plugin runs as its IPAM plugin: what host-local does, a result without interfaces. SPEC
@@ -36,7 +37,7 @@ export function asIpam(context: Context<IpamConf>): Result | undefined {
       ipam.gc(conf.validAttachments);
       return undefined;
     case 'STATUS':
-      ipam.status();
+      ipam.status(whenFull(conf, log));
       return undefined;
     case 'VERSION':
       throw new CniError(code.internal, 'VERSION has no configuration');

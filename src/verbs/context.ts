@@ -22,6 +22,9 @@ export interface Context<Conf = NetConf> {
 }
 
 /** The configuration of a process that another plugin runs as its IPAM plugin (`ipam.type` is `tsbridge`, `type` is not). */
-export type IpamConf = Pick<NetConf, 'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments'> & {
+export type IpamConf = Pick<
+  NetConf,
+  'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments' | 'statusErrorWhenFull'
+> & {
   ipam: HostLocalConf;
 };

@@ -3,20 +3,25 @@ import { openKernel } from '../kernel/open-kernel.ts';
 import { usesVlans } from '../plan/vlan.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
+import { whenFull } from './when-full.ts';
 
 /** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
-const bridgePortsMax = 1023;
+export const bridgePortsMax = 1023;
 
-/** SPEC "STATUS": throws CniError 50 when an ADD could not be served. Runtimes ask every few seconds: nothing is locked or changed. */
+/**
+ * SPEC "STATUS": throws CniError 50 when an ADD could not be served, for a reason that no pod is (see whenFull). Runtimes ask every few
+ * seconds: nothing is locked or changed.
+ */
 export async function status(context: Context): Promise<void> {
   const { conf } = context;
+  const full = whenFull(conf, context.log);
   const kernel = openKernel(context);
   const bridge = kernel.link('host', conf.bridge);
   if (bridge && bridge.kind !== 'bridge') {
     throw notAvailable(`${conf.bridge} exists and is not a bridge`, `it is a ${bridge.kind ?? 'physical'} interface`);
   }
   if (bridge && kernel.links('host', { master: bridge.index }).length >= bridgePortsMax) {
-    throw notAvailable(
+    full(
       `${conf.bridge} has ${bridgePortsMax} ports, as many as a bridge can have`,
       'remove pods, or use a second bridge',
     );
@@ -33,7 +38,7 @@ export async function status(context: Context): Promise<void> {
     throw notAvailable(missing.message, missing.details);
   }
   const ipam = await openIpam(context, kernel, { network: conf.name, containerID: '', ifname: '' });
-  await ipam?.status();
+  await ipam?.status(full);
 }
 
 const notAvailable = (msg: string, details: string | undefined) =>

@@ -1,4 +1,3 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
 import type { Container } from '../support/container.ts';
@@ -82,50 +81,5 @@ for (const build of builds) {
       const { json } = host.cni({ command: 'GC', conf: { ...conf, cniVersion: '1.0.0' } });
       t.match(json, { code: 1, msg: 'config version does not allow GC' });
     });
-  });
-
-  t.test(`${build.name}: STATUS`, { skip: missing('nft') }, async (t) => {
-    t.test('is silent when an ADD would be served, before the first and after', async (t) => {
-      const host = await Host.create(t, { plugin: build.path });
-      t.strictSame(host.cni({ command: 'STATUS', conf }).stdout, '');
-      t.equal(host.cni({ command: 'ADD', container: host.container(), conf }).status, 0);
-      const { status, stdout } = host.cni({ command: 'STATUS', conf });
-      t.equal(status, 0, stdout);
-      t.equal(stdout, '');
-    });
-
-    for (const { title, prepare, over, msg } of [
-      {
-        title: 'no address is left',
-        prepare: (host: Host) => {
-          mkdirSync(host.outer('/var/lib/cni/networks/collected'), { recursive: true });
-          for (let i = 2; i < 7; i++) {
-            writeFileSync(host.outer(`/var/lib/cni/networks/collected/10.9.0.${i}`), `someone${i}\r\neth0`);
-          }
-        },
-        over: { ipam: { type: 'host-local', subnet: '10.9.0.0/29' } },
-        msg: /no .*address/i,
-      },
-      {
-        title: 'the store cannot be written',
-        prepare: (host: Host) => writeFileSync(host.outer('/run/file'), ''),
-        over: { ipam: { type: 'host-local', subnet: '10.9.0.0/29', dataDir: '/run/file' } },
-        msg: /\/run\/file/,
-      },
-      {
-        title: 'the bridge name is taken',
-        prepare: (host: Host) => host.run(['ip', 'link', 'add', 'gc0', 'type', 'veth', 'peer', 'name', 'gc1']),
-        over: {},
-        msg: /gc0 exists and is not a bridge/,
-      },
-    ]) {
-      t.test(`is 50 when ${title}`, async (t) => {
-        const host = await Host.create(t, { plugin: build.path });
-        prepare(host);
-        const { status, json, stdout } = host.cni({ command: 'STATUS', conf: { ...conf, ...over } });
-        t.equal(status, 1, stdout);
-        t.match(json, { cniVersion: '1.1.0', code: 50, msg });
-      });
-    }
   });
 }

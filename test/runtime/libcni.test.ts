@@ -121,7 +121,10 @@ for (const plugin of plugins) {
     const host = await Host.create(t, { plugin: plugin.path });
     const range = [{ subnet: '10.244.1.0/24', rangeStart: '10.244.1.2', rangeEnd: '10.244.1.4' }];
     const list = kubeadmList(plugin, { cniVersion: '1.1.0', after: [] });
-    Object.assign(list.plugins[0] ?? {}, { ipam: { type: 'host-local', ranges: [range] } });
+    Object.assign(list.plugins[0] ?? {}, {
+      statusErrorWhenFull: true,
+      ipam: { type: 'host-local', ranges: [range] },
+    });
     const chain = new Chain(host, list);
     t.equal(chain.status(), undefined, 'ready before the first pod');
     const [kept, lost, alsoLost] = [host.container(), host.container(), host.container()];

@@ -71,7 +71,9 @@ function run(): unknown {
     case 'GC':
       return ipam.gc(conf['cni.dev/valid-attachments']);
     case 'STATUS':
-      return ipam.status();
+      return ipam.status((what, details) => {
+        throw new CniError(50, what, { details });
+      });
     default:
       throw new CniError(4, `unknown command ${env.CNI_COMMAND}`);
   }

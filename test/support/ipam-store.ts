@@ -5,9 +5,9 @@ import { loadLibc } from '#ffi';
 import type { HostLocalConf } from '../../src/cni/netconf.ts';
 import { type HostLocal, hostLocal } from '../../src/ipam/host-local.ts';
 import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
+import type { Libc } from '../../src/linux/libc.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';
-import type { Libc } from '../../src/linux/libc.ts';
 
 let real: Libc | undefined;
 
@@ -110,9 +110,12 @@ export class TestStore implements Disposable {
     ipam.gc(valid);
   }
 
-  status(): void {
+  /** What STATUS finds used up. */
+  status(): string[] {
     using ipam = this.ipam({ containerID: '', ifname: '' });
-    ipam.status();
+    const full: string[] = [];
+    ipam.status((what) => full.push(what));
+    return full;
   }
 
   /** Another boot: no interface outlives it. */

@@ -22,6 +22,7 @@ export function netConf(over: Partial<NetConf> = {}): NetConf {
     enabledad: false,
     disableContainerInterface: false,
     portIsolation: false,
+    statusErrorWhenFull: false,
     dns: {},
     ...over,
   };

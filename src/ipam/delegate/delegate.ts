@@ -2,7 +2,7 @@ import { asCniError, CniError, code } from '../../cni/error.ts';
 import { judge } from '../../cni/judge.ts';
 import { parseResult } from '../../cni/result-parse.ts';
 import type { Logger } from '../../log/logger.ts';
-import type { Ipam } from '../ipam.ts';
+import type { Ipam, WhenFull } from '../ipam.ts';
 import type { Lease } from '../lease.ts';
 import { findPlugin } from './find-plugin.ts';
 import { excerpt, runPlugin } from './run-plugin.ts';
@@ -82,7 +82,7 @@ class Delegate implements Ipam {
     await this.runIfKnown('GC');
   }
 
-  async status(): Promise<void> {
+  async status(_full: WhenFull): Promise<void> {
     await this.runIfKnown('STATUS');
   }
 

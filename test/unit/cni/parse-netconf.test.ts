@@ -42,6 +42,7 @@ const plain = {
   enabledad: false,
   disableContainerInterface: false,
   portIsolation: false,
+  statusErrorWhenFull: false,
   dns: {},
 };
 
@@ -341,7 +342,7 @@ t.test('the IPAM plugin of another plugin, whose keys are none of ours', async (
     logLevel: 'verbose',
     args: { cni: { mac: 5 } },
   };
-  const expected = { cniVersion: '1.1.0', name: 'net', type: 'macvlan', ipam: hostLocal };
+  const expected = { cniVersion: '1.1.0', name: 'net', type: 'macvlan', statusErrorWhenFull: false, ipam: hostLocal };
   const own = { ...ipam, type: 'tsbridge' };
   t.strictSame(parse({ ...conf, ipam: own }), { role: 'ipam', conf: expected, warnings: [] });
   t.strictSame(

@@ -68,7 +68,7 @@ t.test('--help and help name every command', async (t) => {
   for (const argv of [['--help'], ['-h'], ['help'], ['leases', '--help']]) {
     const { status, stdout, stderr } = await run(argv);
     t.strictSame([status, stderr], [0, '']);
-    for (const command of ['explain', 'check-config', 'leases', 'range'])
+    for (const command of ['explain', 'check-config', 'status', 'leases', 'range'])
       t.match(stdout, new RegExp(`^  tsbridge ${command} `, 'm'));
   }
 });

@@ -51,7 +51,7 @@ t.test('DEL, CHECK and GC of a network that has no store make none', async (t) =
   store.del('a');
   store.gc([]);
   store.gc();
-  store.status();
+  t.strictSame(store.status(), []);
   t.throws(() => store.ipam({ containerID: 'a' }).check([]), {
     code: 101,
     message: 'container a, interface eth0, has no lease in network net',
@@ -138,12 +138,12 @@ t.test('a full pool without anybody dead: code 11, with who holds what since whe
     ),
   });
   t.strictSame(store.files(), before, 'the address of the other set was given back');
-  t.throws(() => store.status(), { code: 50, message: 'no addresses left in 10.1.2.1-10.1.2.4' });
+  t.strictSame(store.status(), ['no addresses left in 10.1.2.1-10.1.2.4']);
   store.del('a');
-  store.status();
+  t.strictSame(store.status(), []);
   t.strictSame(store.add('c'), ['10.1.2.2', 'fd00:1::4']);
   store.veths?.delete(store.hash('b'));
-  store.status();
+  t.strictSame(store.status(), []);
 });
 
 t.test(
