@@ -38,8 +38,12 @@ export interface Engine {
    */
   sendAside(fd: number, bytes: Uint8Array): () => number;
 
-  /** Takes flock(2) exclusively, waiting in the kernel's queue, at most so long. Gives 0, or -errno: EAGAIN when the time is over, EINTR after a signal that is held. */
-  lockFairly(fd: number, timeoutMs: number): Promise<number>;
+  /**
+   * Takes flock(2) exclusively, waiting in the kernel's queue, at most so long. Gives 0, or -errno: EAGAIN when the time is over, EINTR after
+   * a signal that is held, if such a one may interrupt. NB: after a failure something may still be waiting, and get the lock until the
+   * descriptor is closed.
+   */
+  lockFairly(fd: number, timeoutMs: number, isInterruptible: boolean): Promise<number>;
 
   /** There is a lot of work to come: an engine that compiles may do so now. */
   expectLongWork(): void;

@@ -16,6 +16,7 @@ import { errnoOf } from './store/io-failure.ts';
 import { LastReserved } from './store/last-reserved.ts';
 import { readEntries } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
+import type { LockPatience } from './store/lock.ts';
 import { NewLease } from './store/new-lease.ts';
 import { Sticky } from './store/sticky.ts';
 import { anyMayBeDead, type LockedStore, Store } from './store/store.ts';
@@ -44,13 +45,11 @@ export interface HostLocalOptions {
 
 /** The host-local IPAM, inside the process. Dispose closes its files; a process that exits need not. */
 export interface HostLocal extends Ipam, Disposable {
-  add(): Lease;
-  undoAdd(): Error[];
-  del(): void;
-  check(expected: string[]): void;
-  gc(valid: { containerID: string; ifname: string }[] | undefined): void;
   status(full: WhenFull): void;
 }
+
+/** How long the lock is waited for to undo: a signal may be the reason for it, so no other one ends the wait. */
+const undoPatience: LockPatience = { timeoutMs: 10_000, isInterruptible: false };
 
 /** IPAM of type host-local: addresses from the ranges of the configuration, kept in a directory shared with the reference plugin. */
 export function hostLocal(options: HostLocalOptions): HostLocal {
@@ -82,12 +81,12 @@ class HostLocalIpam implements HostLocal {
     this.store = new Store(this.place, conf.lockTimeoutMs);
   }
 
-  add(): Lease {
+  async add(): Promise<Lease> {
     const { conf } = this.options;
     // Refusals first: nothing has been touched yet.
     const dns = conf.resolvConf === undefined ? {} : readResolvConf(conf.resolvConf);
     const wants = dealOut(this.pools(), conf.requestedIps);
-    const ips = this.store.create((store) => {
+    const ips = await this.store.create((store) => {
       this.refuseSecondAdd(store);
       return this.take(store, wants);
     });
@@ -166,46 +165,44 @@ class HostLocalIpam implements HostLocal {
     return errors;
   }
 
-  undoAdd(): Error[] {
+  async undoAdd(): Promise<Error[]> {
     const lease = this.made;
     this.made = undefined;
     if (!lease) return [];
     try {
-      return (
-        this.store.locked((store) => {
-          store.index.touch();
-          return this.rollBack(store, lease);
-        }) ?? []
-      );
+      const errors = await this.store.locked((store) => {
+        store.index.touch();
+        return this.rollBack(store, lease);
+      }, undoPatience);
+      return errors ?? [];
     } catch (error) {
       return [error instanceof Error ? error : new Error(String(error))];
     }
   }
 
-  held(): string[] {
+  async held(): Promise<string[]> {
     const { containerID, ifname } = this.options.attachment;
-    return (
-      this.store.locked((store) => {
-        const held = store.find(containerID, ifname);
-        if (!held) return [];
-        // Whoever asks is about to take the attachment down. Until that is done nobody may get its addresses.
-        this.guards.push(...store.guard(held));
-        return held.ips;
-      }) ?? []
-    );
+    const ips = await this.store.locked((store) => {
+      const held = store.find(containerID, ifname);
+      if (!held) return [];
+      // Whoever asks is about to take the attachment down. Until that is done nobody may get its addresses.
+      this.guards.push(...store.guard(held));
+      return held.ips;
+    });
+    return ips ?? [];
   }
 
-  del(): void {
+  async del(): Promise<void> {
     const { containerID, ifname } = this.options.attachment;
-    this.store.locked((store) => {
+    await this.store.locked((store) => {
       const held = store.find(containerID, ifname);
       if (held) store.release(held);
     });
   }
 
-  check(expected: string[]): void {
+  async check(expected: string[]): Promise<void> {
     const { containerID, ifname, network } = this.options.attachment;
-    const held = this.store.locked((store) => store.find(containerID, ifname)?.ips) ?? [];
+    const held = (await this.store.locked((store) => store.find(containerID, ifname)?.ips)) ?? [];
     const who = `container ${containerID}, interface ${ifname},`;
     const fail = (msg: string) =>
       new CniError(code.checkFailed, msg, {
@@ -218,8 +215,8 @@ class HostLocalIpam implements HostLocal {
     }
   }
 
-  gc(valid: { containerID: string; ifname: string }[] | undefined): void {
-    this.store.locked((store) => {
+  async gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void> {
+    await this.store.locked((store) => {
       if (valid) store.releaseOthers(valid);
       else store.reclaimDead();
     });

@@ -1,22 +1,22 @@
 import type { Lease } from './lease.ts';
 
 /**
- * Who has which address. Implemented by hostlocal.ts (inside the process) and delegate.ts (another plugin, run from CNI_PATH).
- * Another plugin takes its time, so what it does may be a promise. All throw CniError, or reject with one.
+ * Who has which address. Implemented by host-local.ts (inside the process) and delegate.ts (another plugin, run from CNI_PATH).
+ * Another plugin takes its time, and so may a lock that others hold. All reject with CniError.
  */
 export interface Ipam {
   /** Addresses for the attachment; all or none. */
-  add(): Lease | Promise<Lease>;
+  add(): Promise<Lease>;
   /** Gives back what this very `add` took, and nothing else. Never throws: what failed is returned. */
-  undoAdd(): Error[] | Promise<Error[]>;
+  undoAdd(): Promise<Error[]>;
   /** Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. */
-  held(): string[];
+  held(): Promise<string[]>;
   /** Releases whatever the attachment holds. Missing counts as released. */
-  del(): void | Promise<void>;
+  del(): Promise<void>;
   /** Throws when the attachment does not hold the addresses (with prefix length) given. */
-  check(expected: string[]): void | Promise<void>;
+  check(expected: string[]): Promise<void>;
   /** Releases the leases of attachments that are not in the list; with `undefined` only those that are provably dead. */
-  gc(valid: { containerID: string; ifname: string }[] | undefined): void | Promise<void>;
+  gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void>;
   /** Throws CniError 50 or 51 when an ADD could not be served. What pods have used up is told to `full`. */
   status(full: WhenFull): void | Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { CniError, code } from '../cni/error.ts';
 import { errno, errnoName } from '../linux/errno.ts';
-import { close, filesystemType, fstat, open } from '../linux/files.ts';
+import { close, filesystemType, fstat, open, SystemError } from '../linux/files.ts';
 import { O } from '../linux/numbers.ts';
 import { abort, type SystemCalls } from '../linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
@@ -121,7 +121,7 @@ function openNamespaceFile(path: string): number {
   try {
     return open(path, O.RDONLY);
   } catch (error) {
-    const name = (error as NodeJS.ErrnoException).code ?? String(error);
+    const name = error instanceof SystemError ? error.code : String(error);
     throw new CniError(code.invalidEnvironment, `CNI_NETNS: cannot open ${path}: ${name}`, {
       details:
         name === 'ENOENT' ? 'there is no such path: the network namespace has been removed, or was never made' : name,

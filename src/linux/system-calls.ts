@@ -25,6 +25,8 @@ export interface SystemCalls {
   recv(fd: number, into: Uint8Array, flags: number): number;
   /** Begins send(2) without flags on another thread; gives what waits for its end and gives its result. */
   sendAside(fd: number, bytes: Uint8Array): () => number;
+  /** Engine.lockFairly. */
+  lockFairly(fd: number, timeoutMs: number, isInterruptible: boolean): Promise<number>;
   /** poll(2) on one descriptor: revents, 0 when time ran out. fd -1 only sleeps. */
   poll(fd: number, events: number, timeoutMs: number): number;
 }
@@ -45,6 +47,7 @@ export const systemCalls: SystemCalls = {
   send: (fd, bytes, flags) => engine.syscall(SYS.sendto, fd, bytes, bytes.length, flags, null, 0),
   recv: (fd, into, flags) => engine.syscall(SYS.recvfrom, fd, into, into.length, flags, null, null),
   sendAside: (fd, bytes) => engine.sendAside(fd, bytes),
+  lockFairly: (fd, timeoutMs, isInterruptible) => engine.lockFairly(fd, timeoutMs, isInterruptible),
   poll(fd, events, timeoutMs) {
     const pollfd = new Uint8Array(8); // struct pollfd: int fd, short events, short revents
     putU32(pollfd, 0, fd);

@@ -9,7 +9,7 @@ import { whenFull } from './when-full.ts';
  * The verbs of a process that another plugin runs as its IPAM plugin: what host-local does, a result without interfaces. SPEC
  * "Delegated plugins: execution". The interface is the other plugin's: whether it still exists cannot be told from here.
  */
-export function asIpam(context: Context<IpamConf>): Result | undefined {
+export async function asIpam(context: Context<IpamConf>): Promise<Result | undefined> {
   const { conf, log, request } = context;
   const { pod } = request.args;
   const ipam = hostLocal({
@@ -26,15 +26,15 @@ export function asIpam(context: Context<IpamConf>): Result | undefined {
   switch (request.command) {
     case 'ADD':
       context.onAbort(() => ipam.undoAdd());
-      return { interfaces: [], ...ipam.add() };
+      return { interfaces: [], ...(await ipam.add()) };
     case 'DEL':
-      ipam.del();
+      await ipam.del();
       return undefined;
     case 'CHECK':
-      ipam.check(ownAddresses(conf, request.ifname));
+      await ipam.check(ownAddresses(conf, request.ifname));
       return undefined;
     case 'GC':
-      ipam.gc(conf.validAttachments);
+      await ipam.gc(conf.validAttachments);
       return undefined;
     case 'STATUS':
       ipam.status(whenFull(conf, log));

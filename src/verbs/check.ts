@@ -30,7 +30,7 @@ export async function check(context: Context): Promise<void> {
   const differences = drift(conf, expected, await observe(kernel, conf, attachment, previous, expected));
   const ipam = await openIpam(context, kernel, attachment);
   try {
-    ipam?.check(expected.ips.map(({ address }) => address));
+    await ipam?.check(expected.ips.map(({ address }) => address));
   } catch (error) {
     if (differences.length === 0) throw error;
     differences.push(error instanceof Error ? error.message : String(error));

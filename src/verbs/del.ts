@@ -34,7 +34,8 @@ export async function del(context: Context): Promise<void> {
   const hostEnd = removeLinkAside(context.sys, log, hostVethName(attachment));
 
   const ipam = await openIpam(context, kernel, attachment);
-  const addresses = heldAddresses(attempt, ipam, kernel, conf, attachment);
+  const held = await heldByIpam(ipam, errors);
+  const addresses = heldAddresses(attempt, held, kernel, conf, attachment);
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
   const rules = firewallOps(conf, attachment, addresses);
   try {
@@ -85,15 +86,24 @@ function openContainerIfThere({ request, log }: Context, kernel: Kernel): boolea
   }
 }
 
+async function heldByIpam(ipam: Ipam | undefined, errors: Error[]): Promise<string[]> {
+  try {
+    return (await ipam?.held()) ?? [];
+  } catch (error) {
+    errors.push(asCniError(error));
+    return [];
+  }
+}
+
 /** The addresses that the attachment has, from whoever knows: IPAM, the runtime's prevResult, the table itself. */
 function heldAddresses(
   attempt: <T>(step: () => T) => T | undefined,
-  ipam: Ipam | undefined,
+  held: readonly string[],
   kernel: Kernel,
   conf: NetConf,
   attachment: Attachment,
 ): string[] {
-  const addresses = new Set<string>(attempt(() => ipam?.held()) ?? []);
+  const addresses = new Set<string>(held);
   for (const { address } of conf.prevResult?.ips ?? []) addresses.add(address.slice(0, address.indexOf('/')));
   if (addresses.size > 0) return [...addresses];
   const comment = attachmentComment(attachment);

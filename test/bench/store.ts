@@ -14,9 +14,9 @@ import { median } from './statistics.ts';
 
 const ranges = [[{ subnet: '10.0.0.0/15' }]];
 
-function milliseconds(act: () => void): number {
+async function milliseconds(act: () => unknown): Promise<number> {
   const begun = performance.now();
-  act();
+  await act();
   return performance.now() - begun;
 }
 
@@ -32,13 +32,15 @@ function storeWith(leases: number): TestStore {
 }
 
 /** The start of a Go process that does next to nothing. */
-function processStart(): number {
+async function processStart(): Promise<number> {
   const env = { CNI_COMMAND: 'VERSION' }; // it does not read its stdin
-  return median(Array.from({ length: 20 }, () => milliseconds(() => void execFileSync(goHostLocalPath, [], { env }))));
+  const samples: number[] = [];
+  for (let i = 0; i < 20; i++) samples.push(await milliseconds(() => execFileSync(goHostLocalPath, [], { env })));
+  return median(samples);
 }
 
 const counts = process.argv.slice(2).map(Number);
-console.log(`reference plugin, VERSION: ${processStart().toFixed(2)} ms`);
+console.log(`reference plugin, VERSION: ${(await processStart()).toFixed(2)} ms`);
 console.log('leases   ours: first      ADD      DEL    reference: ADD      DEL   (median, ms)');
 for (const leases of counts.length > 0 ? counts : [0, 1000, 10_000, 60_000]) {
   using store = storeWith(leases);
@@ -46,13 +48,13 @@ for (const leases of counts.length > 0 ? counts : [0, 1000, 10_000, 60_000]) {
   const samples: Record<'goAdd' | 'goDel' | 'add' | 'del', number[]> = { goAdd: [], goDel: [], add: [], del: [] };
   // The reference plugin first: after it, the index is out of date.
   for (let i = 0; i < (leases > 5000 ? 5 : 30); i++) {
-    samples.goAdd.push(milliseconds(() => goAdd(go, `go-${i}`)));
-    samples.goDel.push(milliseconds(() => goDel(go, `go-${i}`)));
+    samples.goAdd.push(await milliseconds(() => goAdd(go, `go-${i}`)));
+    samples.goDel.push(await milliseconds(() => goDel(go, `go-${i}`)));
   }
-  const first = milliseconds(() => void store.held('first'));
+  const first = await milliseconds(() => store.held('first'));
   for (let i = 0; i < 300; i++) {
-    samples.add.push(milliseconds(() => void store.add(`ours-${i}`)));
-    samples.del.push(milliseconds(() => store.ipam({ containerID: `ours-${i}` }).del()));
+    samples.add.push(await milliseconds(() => store.add(`ours-${i}`)));
+    samples.del.push(await milliseconds(() => store.ipam({ containerID: `ours-${i}` }).del()));
   }
   const column = (ms: number, width: number) => ms.toFixed(ms < 10 ? 3 : 1).padStart(width);
   console.log(

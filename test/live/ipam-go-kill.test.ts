@@ -67,18 +67,19 @@ for (const plugin of ['ours', 'go'] as const) {
           for (let n = 1; n < 20; n++) {
             using store = new TestStore(ranges);
             const go: GoHostLocal = { dataDir: store.dataDir, network: store.network, ranges };
-            const kept = store.add('a');
+            const kept = await store.add('a');
             if (verb === 'DEL') {
-              store.add('x');
+              await store.add('x');
               store.veths?.delete(store.hash('x'));
             }
             const ended = killedAt(go, plugin, verb, 'x', call, n);
             const problems: string[] = [];
-            if (store.held('a').join() !== kept.join()) problems.push(`a holds ${store.held('a')}`);
-            store.del('x'); // as the runtime does after a failure
+            const held = await store.held('a');
+            if (held.join() !== kept.join()) problems.push(`a holds ${held}`);
+            await store.del('x'); // as the runtime does after a failure
             const left = Object.entries(store.leases()).filter(([ip]) => !kept.includes(ip));
             if (left.length > 0) problems.push(`left: ${left}`);
-            for (const id of ['b', 'c', 'd', 'e']) store.add(id);
+            for (const id of ['b', 'c', 'd', 'e']) await store.add(id);
             if (Object.keys(store.leases()).length !== 10) problems.push(`filled up: ${Object.keys(store.leases())}`);
             if (problems.length > 0) t.strictSame(problems, [], `${verb} killed at ${call} ${n}`);
             if (ended) break;

@@ -55,9 +55,9 @@ function requestedIp(ranges: GoHostLocal['ranges'], n: number | undefined): stri
 }
 
 /** ADD by ours: the addresses, or a text for any error. */
-function ourAdd(store: TestStore, id: string, requested: string | undefined): string[] | string {
+async function ourAdd(store: TestStore, id: string, requested: string | undefined): Promise<string[] | string> {
   try {
-    return store.add(id, { requestedIps: requested === undefined ? [] : [requested] });
+    return await store.add(id, { requestedIps: requested === undefined ? [] : [requested] });
   } catch (error) {
     return String(error);
   }
@@ -70,37 +70,41 @@ for (const [name, ranges] of Object.entries(configurations)) {
       { skip },
       async (t) => {
         let compared = 0;
-        fc.assert(
-          fc.property(steps, fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }), (history: Step[], turns) => {
-            using store = new TestStore(ranges);
-            using reference = new TestStore(ranges);
-            const there: GoHostLocal = { dataDir: reference.dataDir, network: 'net', ranges };
-            const here: GoHostLocal = { dataDir: store.dataDir, network: 'net', ranges };
-            const present = new Set<string>();
-            for (const [i, { verb, id, requested }] of history.entries()) {
-              const ours = who === 'ours alone' || turns[i];
-              const container = `c${id}`;
-              if (verb === 'del') {
-                goDel(there, container);
-                if (ours) store.del(container);
-                else goDel(here, container);
-                present.delete(container);
-              } else {
-                // The reference gives an attachment a second address when one is requested, and we do not.
-                const ip = present.has(container) ? undefined : requestedIp(ranges, requested);
-                const wanted = goAdd(there, container, 'eth0', ip);
-                const found = ours ? ourAdd(store, container, ip) : goAdd(here, container, 'eth0', ip);
-                const both = [found, wanted].map((result) => (Array.isArray(result) ? result.join() : 'refused'));
-                if (both[0] !== both[1]) throw new Error(`step ${i}: found ${found}, wanted ${wanted}`);
-                if (Array.isArray(wanted)) present.add(container);
+        await fc.assert(
+          fc.asyncProperty(
+            steps,
+            fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
+            async (history: Step[], turns) => {
+              using store = new TestStore(ranges);
+              using reference = new TestStore(ranges);
+              const there: GoHostLocal = { dataDir: reference.dataDir, network: 'net', ranges };
+              const here: GoHostLocal = { dataDir: store.dataDir, network: 'net', ranges };
+              const present = new Set<string>();
+              for (const [i, { verb, id, requested }] of history.entries()) {
+                const ours = who === 'ours alone' || turns[i];
+                const container = `c${id}`;
+                if (verb === 'del') {
+                  goDel(there, container);
+                  if (ours) await store.del(container);
+                  else goDel(here, container);
+                  present.delete(container);
+                } else {
+                  // The reference gives an attachment a second address when one is requested, and we do not.
+                  const ip = present.has(container) ? undefined : requestedIp(ranges, requested);
+                  const wanted = goAdd(there, container, 'eth0', ip);
+                  const found = ours ? await ourAdd(store, container, ip) : goAdd(here, container, 'eth0', ip);
+                  const both = [found, wanted].map((result) => (Array.isArray(result) ? result.join() : 'refused'));
+                  if (both[0] !== both[1]) throw new Error(`step ${i}: found ${found}, wanted ${wanted}`);
+                  if (Array.isArray(wanted)) present.add(container);
+                }
+                // A DEL without a store makes none of ours, and one of the reference's.
+                if (!store.exists()) continue;
+                const [found, wanted] = [store, reference].map((s) => JSON.stringify(s.files()));
+                if (found !== wanted) throw new Error(`step ${i}: files ${found}, wanted ${wanted}`);
+                compared++;
               }
-              // A DEL without a store makes none of ours, and one of the reference's.
-              if (!store.exists()) continue;
-              const [found, wanted] = [store, reference].map((s) => JSON.stringify(s.files()));
-              if (found !== wanted) throw new Error(`step ${i}: files ${found}, wanted ${wanted}`);
-              compared++;
-            }
-          }),
+            },
+          ),
           { numRuns: 2, endOnFailure: true },
         );
         t.ok(compared > 50, `${compared} steps compared`);
@@ -113,30 +117,30 @@ t.test('each finds, checks and releases what the other leased, old leases too', 
   const ranges = [[{ subnet: '10.1.2.0/24' }], [{ subnet: 'fd00:1::/64' }]];
   using store = new TestStore(ranges);
   const go: GoHostLocal = { dataDir: store.dataDir, network: 'net', ranges };
-  store.add('ours');
+  await store.add('ours');
   t.strictSame(goAdd(go, 'theirs'), ['10.1.2.3', 'fd00:1::3']);
   writeFileSync(`${store.dir}/10.1.2.9`, 'old');
   t.equal(goCheck(go, 'ours'), true, 'CHECK by the reference of ours');
-  store.ipam({ containerID: 'theirs' }).check(['10.1.2.3/24', 'fd00:1::3/64']);
-  store.ipam({ containerID: 'old' }).check(['10.1.2.9/24']);
+  await store.ipam({ containerID: 'theirs' }).check(['10.1.2.3/24', 'fd00:1::3/64']);
+  await store.ipam({ containerID: 'old' }).check(['10.1.2.9/24']);
   t.equal(goCheck(go, 'old'), true);
   t.match(goAdd(go, 'ours'), /has been allocated to ours, duplicate allocation is not allowed/);
-  t.throws(() => store.add('theirs'), { code: 102 });
+  await t.rejects(store.add('theirs'), { code: 102 });
   goDel(go, 'ours');
   t.equal(goCheck(go, 'ours'), false);
-  t.strictSame(store.held('ours'), []);
-  store.del('theirs');
-  store.del('old', 'net7');
+  t.strictSame(await store.held('ours'), []);
+  await store.del('theirs');
+  await store.del('old', 'net7');
   t.strictSame(store.leases(), {});
   t.strictSame(readdirSync(`${store.dir}/.tsbridge`), [], 'and nothing of it stays in the index');
 });
 
 t.test('any history, with the reference plugin taking part', { skip }, async (t) => {
   let events = 0;
-  fc.assert(
-    fc.property(histories(true), (history) => {
+  await fc.assert(
+    fc.asyncProperty(histories(true), async (history) => {
       events += history.length;
-      live(history);
+      await live(history);
     }),
     { numRuns: 25, endOnFailure: true },
   );
@@ -201,6 +205,6 @@ t.test('processes of both plugins at once: nobody gets an address twice, and not
     [],
   );
   t.strictSame(store.leases(), {});
-  store.held('nobody');
+  await store.held('nobody');
   t.strictSame(store.index(), {});
 });

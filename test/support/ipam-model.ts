@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { withFaults } from './fs-faults.ts';
 import { type GoHostLocal, goAdd, goDel } from './go-host-local.ts';
-import { realLibc, TestStore } from './ipam-store.ts';
+import { TestStore } from './ipam-store.ts';
+import { withFaults } from './system-call-faults.ts';
 
 /** What may happen to a store. `id` is one of a few containers, `n` the system call before which a process is killed. */
 export type Event =
@@ -44,7 +44,7 @@ const ranges = [
  * Lets a history happen to a store, and compares after each event with what must be true. Throws at the first difference.
  * The model: who lives, with which addresses, and which addresses a person has reserved.
  */
-export function live(history: Event[]): void {
+export async function live(history: Event[]): Promise<void> {
   using store = new TestStore(ranges);
   const go: GoHostLocal = { dataDir: store.dataDir, network: store.network, ranges };
   const alive = new Map<string, string[]>();
@@ -54,7 +54,7 @@ export function live(history: Event[]): void {
       throw new Error(`event ${step}, ${JSON.stringify(event)}: ${what}; leases ${JSON.stringify(leases(store))}`);
     };
     const before = leases(store);
-    apply(store, go, event, alive, reserved, fail);
+    await apply(store, go, event, alive, reserved, fail);
     const after = leases(store);
     for (const [name, ips] of alive) {
       for (const address of ips) if (after[address] !== `${name}/eth0`) fail(`${name} lost ${address}`);
@@ -68,10 +68,10 @@ export function live(history: Event[]): void {
   }
   // The end: whoever lives is found, DEL of everybody leaves what people reserved.
   for (const [name, ips] of alive) {
-    const held = store.held(name).sort().join();
+    const held = (await store.held(name)).sort().join();
     if (held !== [...ips].sort().join()) throw new Error(`at the end ${name} holds ${held}, not ${ips}`);
   }
-  for (const name of ['a', 'b', 'c', 'd', 'e']) store.del(name);
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await store.del(name);
   const left = Object.keys(leases(store));
   if (left.sort().join() !== [...reserved].sort().join()) throw new Error(`left at the end: ${left}`);
 }
@@ -89,16 +89,16 @@ const ownedBy = (store: TestStore, name: string): string[] =>
     .filter(([, owner]) => owner === `${name}/eth0`)
     .map(([address]) => address);
 
-function apply(
+async function apply(
   store: TestStore,
   go: GoHostLocal,
   event: Event,
   alive: Map<string, string[]>,
   reserved: Set<string>,
   fail: (what: string) => void,
-): void {
-  const killed = (n: number, act: Parameters<typeof withFaults>[2]): boolean => {
-    const outcome = withFaults(realLibc(), (_, count) => (count === n ? 'kill' : 'go on'), act);
+): Promise<void> {
+  const killed = async (n: number, act: () => Promise<void>): Promise<boolean> => {
+    const outcome = await withFaults((_, count) => (count === n ? 'kill' : 'go on'), act);
     if (outcome.killed) store.buryKilled();
     return outcome.killed;
   };
@@ -108,7 +108,7 @@ function apply(
       const held = ownedBy(store, event.id);
       const requestedIps = event.do === 'request' ? [`10.1.2.${event.ip}`] : [];
       try {
-        const ips = store.add(event.id, { requestedIps });
+        const ips = await store.add(event.id, { requestedIps });
         if (alive.has(event.id)) fail('a living attachment was added again');
         if (ips.length !== 2) fail(`got ${ips}`);
         alive.set(event.id, ips);
@@ -126,9 +126,9 @@ function apply(
       ipam[Symbol.dispose]();
       let ips: string[] = [];
       try {
-        const wasKilled = killed(event.n, (libc) => {
-          using adding = store.ipam({ containerID: event.id, libc });
-          ips = adding.add().ips.map(({ address }) => address.slice(0, address.indexOf('/')));
+        const wasKilled = await killed(event.n, async () => {
+          using adding = store.ipam({ containerID: event.id });
+          ips = (await adding.add()).ips.map(({ address }) => address.slice(0, address.indexOf('/')));
         });
         if (wasKilled || ips.length === 0) break;
         store.veths?.add(store.hash(event.id));
@@ -141,17 +141,17 @@ function apply(
     }
     case 'del':
       alive.delete(event.id);
-      store.del(event.id);
+      await store.del(event.id);
       if (ownedBy(store, event.id).length > 0) fail('DEL left leases');
       break;
     case 'killDel':
       // Whatever it did: the runtime no longer wants the attachment.
       alive.delete(event.id);
-      killed(event.n, (libc) => {
-        using deleting = store.ipam({ containerID: event.id, libc });
-        deleting.held();
+      await killed(event.n, async () => {
+        using deleting = store.ipam({ containerID: event.id });
+        await deleting.held();
         store.veths?.delete(store.hash(event.id));
-        deleting.del();
+        await deleting.del();
       });
       break;
     case 'die':
@@ -174,10 +174,10 @@ function apply(
       store.dropIndex();
       break;
     case 'gcDead':
-      store.gc();
+      await store.gc();
       break;
     case 'gc':
-      store.gc(event.ids.map((containerID) => ({ containerID, ifname: 'eth0' })));
+      await store.gc(event.ids.map((containerID) => ({ containerID, ifname: 'eth0' })));
       for (const name of [...alive.keys()]) if (!event.ids.includes(name)) alive.delete(name);
       for (const owner of Object.values(leases(store))) {
         const [name = ''] = owner.split('/');

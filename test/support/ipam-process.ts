@@ -9,10 +9,10 @@
  *   TEST_HOLD      after the verb: prints `held` to stderr and waits for a signal, with all files open
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { loadLibc } from '#ffi';
 import { asCniError, CniError, errorDocument } from '../../src/cni/error.ts';
 import { hostLocal } from '../../src/ipam/host-local.ts';
 import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
+import { systemCalls } from '../../src/linux/system-calls.ts';
 import { silent } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';
 
@@ -35,7 +35,7 @@ const conf = JSON.parse(readFileSync(0, 'utf8')) as RawConf;
 const [network, containerID, ifname] = [conf.name, env.CNI_CONTAINERID ?? '', env.CNI_IFNAME ?? ''];
 const veths = env.TEST_VETHS;
 
-function run(): unknown {
+async function run(): Promise<unknown> {
   const ipam = hostLocal({
     conf: {
       type: 'host-local',
@@ -49,7 +49,7 @@ function run(): unknown {
       lockTimeoutMs: conf.ipam.lockTimeoutMs ?? 30_000,
     },
     attachment: { network, containerID, ifname },
-    libc: loadLibc(),
+    sys: systemCalls,
     log: env.TEST_LOG
       ? { ...silent, warn: (msg, fields) => process.stderr.write(`${msg} ${JSON.stringify(fields)}\n`) }
       : silent,
@@ -61,8 +61,8 @@ function run(): unknown {
   });
   switch (env.CNI_COMMAND) {
     case 'ADD': {
-      const lease = ipam.add();
-      return env.TEST_VERB === 'undoAdd' ? ipam.undoAdd().map(String) : lease;
+      const lease = await ipam.add();
+      return env.TEST_VERB === 'undoAdd' ? (await ipam.undoAdd()).map(String) : lease;
     }
     case 'DEL':
       return env.TEST_VERB === 'held' ? ipam.held() : ipam.del();
@@ -80,7 +80,7 @@ function run(): unknown {
 }
 
 try {
-  const result = run();
+  const result = await run();
   if (result !== undefined) process.stdout.write(JSON.stringify(result));
 } catch (error) {
   process.stdout.write(errorDocument(asCniError(error), '1.0.0'));

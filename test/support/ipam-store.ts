@@ -1,21 +1,12 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadLibc } from '#ffi';
 import type { HostLocalConf } from '../../src/cni/netconf.ts';
 import { type HostLocal, hostLocal } from '../../src/ipam/host-local.ts';
 import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
-import type { Libc } from '../../src/linux/libc.ts';
+import { type SystemCalls, systemCalls } from '../../src/linux/system-calls.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';
-
-let real: Libc | undefined;
-
-/** The real libc: flock(2) needs no root. */
-export function realLibc(): Libc {
-  real ??= loadLibc();
-  return real;
-}
 
 /** What one process would know when it works on the store. */
 export interface As {
@@ -23,7 +14,7 @@ export interface As {
   ifname?: string; // default eth0
   requestedIps?: string[];
   stickyKey?: string;
-  libc?: Libc;
+  sys?: SystemCalls;
 }
 
 /**
@@ -39,7 +30,7 @@ export class TestStore implements Disposable {
   cookie: bigint | undefined = 1n;
   /** The host interfaces that exist, by their attachment's hash; undefined: the process does only IPAM. */
   veths: Set<string> | undefined = new Set();
-  #open: HostLocal[] = [];
+  private open: HostLocal[] = [];
 
   constructor(sets: RawRange[][], conf: Partial<HostLocalConf> = {}) {
     this.conf = {
@@ -62,7 +53,7 @@ export class TestStore implements Disposable {
   hash = (containerID: string, ifname = 'eth0'): string =>
     attachmentHash({ network: this.network, containerID, ifname });
 
-  ipam({ containerID, ifname = 'eth0', requestedIps, stickyKey, libc }: As): HostLocal {
+  ipam({ containerID, ifname = 'eth0', requestedIps, stickyKey, sys = systemCalls }: As): HostLocal {
     const { veths } = this;
     const note = (msg: string, fields?: Record<string, unknown>) =>
       void this.logged.push(`${msg} ${JSON.stringify(fields)}`);
@@ -70,7 +61,7 @@ export class TestStore implements Disposable {
     const ipam = hostLocal({
       conf: { ...this.conf, requestedIps: requestedIps ?? this.conf.requestedIps },
       attachment: { network: this.network, containerID, ifname },
-      libc: libc ?? realLibc(),
+      sys,
       log,
       bootId: this.bootId,
       hostCookie: veths ? this.cookie : undefined,
@@ -78,36 +69,36 @@ export class TestStore implements Disposable {
       vethExists: veths ? (hash) => veths.has(hash) : undefined,
       stickyKey,
     });
-    this.#open.push(ipam);
+    this.open.push(ipam);
     return ipam;
   }
 
   /** ADD by a process that makes the host interface and exits. Gives the addresses. */
-  add(containerID: string, options: Omit<As, 'containerID'> = {}): string[] {
+  async add(containerID: string, options: Omit<As, 'containerID'> = {}): Promise<string[]> {
     const ipam = this.ipam({ containerID, ...options });
-    const { ips } = ipam.add();
+    const { ips } = await ipam.add();
     this.veths?.add(this.hash(containerID, options.ifname));
     ipam[Symbol.dispose]();
     return ips.map(({ address }) => address.slice(0, address.indexOf('/')));
   }
 
   /** DEL by a process that removes the host interface and exits. */
-  del(containerID: string, ifname = 'eth0'): void {
+  async del(containerID: string, ifname = 'eth0'): Promise<void> {
     const ipam = this.ipam({ containerID, ifname });
-    ipam.held();
+    await ipam.held();
     this.veths?.delete(this.hash(containerID, ifname));
-    ipam.del();
+    await ipam.del();
     ipam[Symbol.dispose]();
   }
 
-  held(containerID: string, ifname = 'eth0'): string[] {
+  async held(containerID: string, ifname = 'eth0'): Promise<string[]> {
     using ipam = this.ipam({ containerID, ifname });
-    return ipam.held();
+    return await ipam.held();
   }
 
-  gc(valid?: { containerID: string; ifname: string }[]): void {
+  async gc(valid?: { containerID: string; ifname: string }[]): Promise<void> {
     using ipam = this.ipam({ containerID: '', ifname: '' });
-    ipam.gc(valid);
+    await ipam.gc(valid);
   }
 
   /** What STATUS finds used up. */
@@ -126,7 +117,7 @@ export class TestStore implements Disposable {
 
   /** Whatever was open belonged to processes that were killed: the kernel has closed their files. */
   buryKilled(): void {
-    this.#open = [];
+    this.open = [];
   }
 
   exists(): boolean {
@@ -174,7 +165,7 @@ export class TestStore implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const ipam of this.#open.splice(0)) ipam[Symbol.dispose]();
+    for (const ipam of this.open.splice(0)) ipam[Symbol.dispose]();
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 }

@@ -171,10 +171,15 @@ const EINVAL = 22;
  * flock(2) blocks a thread that nothing can wake. So a worker waits for it, on the same open file, while this thread looks at the time and at
  * signals; what it has got then belongs to the process.
  */
-function lockFairly(fd: number, timeoutMs: number): Promise<number> {
+function lockFairly(fd: number, timeoutMs: number, isInterruptible: boolean): Promise<number> {
   return new Promise((resolve) => {
     const { Worker } = process.getBuiltinModule('node:worker_threads');
-    const worker = new Worker(lockingScript, { eval: true, workerData: { fd }, stdout: false, stderr: false });
+    let worker: InstanceType<typeof Worker>;
+    try {
+      worker = new Worker(lockingScript, { eval: true, workerData: { fd }, stdout: false, stderr: false });
+    } catch {
+      return resolve(-ENOMEM);
+    }
     const finish = (answer: number) => {
       clearTimeout(timer);
       onHeld = undefined;
@@ -183,8 +188,10 @@ function lockFairly(fd: number, timeoutMs: number): Promise<number> {
       resolve(answer);
     };
     const timer = setTimeout(() => finish(-EAGAIN), timeoutMs);
-    if (held !== undefined) return finish(-EINTR);
-    onHeld = () => finish(-EINTR);
+    if (isInterruptible) {
+      if (held !== undefined) return finish(-EINTR);
+      onHeld = () => finish(-EINTR);
+    }
     worker.once('message', (answer: number) => finish(answer));
     worker.once('error', () => finish(-ENOMEM));
   });

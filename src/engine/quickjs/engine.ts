@@ -22,7 +22,8 @@ export const engine: Engine = {
   noticeSignals: async () => {},
   run: async (program) => run(program, () => seenSignal() !== undefined),
   sendAside: native.sendAside,
-  lockFairly: async (fd, timeoutMs) => lockFairly(fd, timeoutMs, () => seenSignal() !== undefined),
+  lockFairly: async (fd, timeoutMs, isInterruptible) =>
+    lockFairly(fd, timeoutMs, () => isInterruptible && seenSignal() !== undefined),
   expectLongWork() {},
   start(main) {
     const end = (status: number) => void native.syscall(EXIT_GROUP, status);

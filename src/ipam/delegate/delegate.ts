@@ -66,7 +66,7 @@ class Delegate implements Ipam {
     }
   }
 
-  held(): string[] {
+  async held(): Promise<string[]> {
     return [];
   }
 

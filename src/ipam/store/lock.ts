@@ -1,7 +1,7 @@
 import { CniError, code } from '../../cni/error.ts';
 import { nowMs } from '../../linux/clock.ts';
-import { errno, errnoName } from '../../linux/errno.ts';
-import { close, fstat, open, readText } from '../../linux/files.ts';
+import { errno } from '../../linux/errno.ts';
+import { close, fstat, open, readText, SystemError } from '../../linux/files.ts';
 import { O } from '../../linux/numbers.ts';
 import type { SystemCalls } from '../../linux/system-calls.ts';
 import { ioFailure } from './io-failure.ts';
@@ -11,9 +11,21 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
 
+/** How long a lock that is taken is tried again before its queue is joined: most operations hold it for a millisecond. */
+const shortWaitMs = 15;
+
+/** How long a lock is waited for. */
+export interface LockPatience {
+  timeoutMs: number;
+  /** Whether a signal that asks the process to end ends the wait. */
+  isInterruptible: boolean;
+}
+
 /**
  * The lock of a store: flock(2) on its file `lock`, which is the reference plugin's lock as well and is never removed.
- * It is waited for in short sleeps, because a blocking flock(2) could not be given up.
+ *
+ * The reference plugin waits for it in the kernel's queue, so whoever only tries from time to time may never come at the right moment
+ * beside a row of its processes. So after a few tries the queue is joined here, too, by what the engine has that can be given up.
  */
 export class StoreLock implements Disposable {
   private readonly path: string;
@@ -28,42 +40,72 @@ export class StoreLock implements Disposable {
 
   /** Opens the lock file, making it if needed. Throws what open throws. */
   static open(path: string, sys: SystemCalls): StoreLock {
-    // Mode 0750 and O.RDONLY are the reference plugin's: the file is never written.
-    return new StoreLock(path, sys, open(path, O.RDONLY | O.CREAT | O.NOFOLLOW, 0o750));
+    // Mode 0750 and O.RDONLY are the reference plugin's: the file is never written. O.NONBLOCK: a FIFO of that name must not stop us.
+    return new StoreLock(path, sys, open(path, O.RDONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK, 0o750));
   }
 
   /**
-   * Takes the lock; `using` gives it back. The descriptor stays open for the next time.
-   * @throws CniError 11 when somebody else holds it for longer than `timeoutMs`; it names the holder.
+   * Takes the lock, and gives the milliseconds that it took. The descriptor stays open for the next time.
+   * After a failure the lock must be disposed of: whoever waits on behalf of this process may still get it.
+   * @throws CniError 11 when somebody else holds it for too long, whom it names, or when a signal ended the wait.
    */
-  take(timeoutMs: number): Disposable {
-    const sys = this.sys;
-    const fd = this.fd;
-    let sleepMs = 1;
-    let deadline = 0;
-    for (;;) {
-      const rc = sys.flock(fd, LOCK_EX | LOCK_NB);
-      if (rc === 0) break;
-      if (rc !== -errno.EAGAIN && rc !== -errno.EINTR) {
-        throw ioFailure('lock', this.path, Object.assign(new Error('flock'), { code: errnoName(-rc) }));
+  async take(patience: LockPatience): Promise<number> {
+    if (this.try()) return 0;
+    const started = nowMs();
+    const deadline = started + patience.timeoutMs;
+    if (!this.tryUntil(Math.min(deadline, started + shortWaitMs))) await this.queue(deadline, patience);
+    return nowMs() - started;
+  }
+
+  release(): void {
+    this.sys.flock(this.fd, LOCK_UN);
+  }
+
+  private async queue(deadline: number, { timeoutMs, isInterruptible }: LockPatience): Promise<void> {
+    const left = deadline - nowMs();
+    if (left > 0) {
+      const answer = await this.sys.lockFairly(this.fd, left, isInterruptible);
+      if (answer === 0) return;
+      if (answer === -errno.EINTR) {
+        throw new CniError(
+          code.tryAgainLater,
+          `terminated while the address store was locked: waited for ${this.path}`,
+        );
       }
-      const now = nowMs();
-      deadline ||= now + timeoutMs;
-      if (now >= deadline) throw this.busy(timeoutMs);
-      sys.poll(-1, 0, Math.ceil(Math.min(sleepMs, deadline - now)));
-      // An operation holds the lock for about a millisecond; a walk of a big store for a second.
-      if (sleepMs < 16) sleepMs += 1;
+      // A limit may refuse what would wait: then tries have to do.
+      if (answer !== -errno.EAGAIN && this.tryUntil(deadline)) return;
     }
-    return { [Symbol.dispose]: () => void sys.flock(fd, LOCK_UN) };
+    throw this.busy(timeoutMs);
+  }
+
+  /** Tries now and then. False when the time is over. */
+  private tryUntil(deadline: number): boolean {
+    for (let sleepMs = 1; ; sleepMs = Math.min(sleepMs + 1, 16)) {
+      const left = deadline - nowMs();
+      if (left <= 0) return false;
+      this.sys.poll(-1, 0, Math.ceil(Math.min(sleepMs, left)));
+      if (this.try()) return true;
+    }
+  }
+
+  private try(): boolean {
+    const answer = this.sys.flock(this.fd, LOCK_EX | LOCK_NB);
+    if (answer === 0) return true;
+    if (answer === -errno.EAGAIN || answer === -errno.EINTR) return false;
+    throw ioFailure('lock', this.path, new SystemError(answer, 'flock', this.path));
   }
 
   private busy(timeoutMs: number): CniError {
     const holder = holderOf(this.fd);
-    return new CniError(code.tryAgainLater, `the address store is locked: waited ${timeoutMs} ms for ${this.path}`, {
-      details: holder
-        ? `It is held by process ${holder.pid} (${holder.command}).`
-        : 'Its holder is not in /proc/locks: it runs in another pid namespace, or has just let go.',
-    });
+    return new CniError(
+      code.tryAgainLater,
+      `the address store is locked: waited ${Math.round(timeoutMs)} ms for ${this.path}`,
+      {
+        details: holder
+          ? `It is held by process ${holder.pid} (${holder.command}).`
+          : 'Its holder is not in /proc/locks: it runs in another pid namespace, or has just let go.',
+      },
+    );
   }
 
   [Symbol.dispose](): void {

@@ -1,3 +1,4 @@
+import { nanoseconds } from '../../linux/clock.ts';
 import { lstatIfThere, stat, utimes } from '../../linux/files.ts';
 import { S_IF } from '../../linux/numbers.ts';
 import { errnoOf } from './io-failure.ts';
@@ -49,7 +50,7 @@ export function readStamp(place: Place): StampState {
 /** Marks the index as complete: the last step of an operation that changed something. Without success the next one walks. */
 export function writeStamp(place: Place): void {
   // A double holds the microseconds of such a time. Any source of ever different ones will do.
-  const time = stampSecond(place) + Math.floor(process.hrtime()[1] / 1000) / 1_000_000;
+  const time = stampSecond(place) + Math.floor(nanoseconds() / 1000) / 1_000_000;
   try {
     utimes(place.dir, time, time);
     utimes(place.own, time, time);

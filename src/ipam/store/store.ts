@@ -5,7 +5,7 @@ import { errnoOf, fromErrno } from './io-failure.ts';
 import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts';
 import { LeaseIndex } from './lease-index.ts';
 import type { Place } from './location.ts';
-import { StoreLock, tryFlock } from './lock.ts';
+import { type LockPatience, StoreLock, tryFlock } from './lock.ts';
 import { isProvablyDead, mayBeDead } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
 
@@ -27,16 +27,17 @@ export interface Holder {
  */
 export class Store implements Disposable {
   readonly place: Place;
-  private readonly lockTimeoutMs: number;
+  private leftMs: number;
   private lock: StoreLock | undefined;
 
+  /** `lockTimeoutMs`: how long the lock is waited for, in all. */
   constructor(place: Place, lockTimeoutMs: number) {
     this.place = place;
-    this.lockTimeoutMs = lockTimeoutMs;
+    this.leftMs = lockTimeoutMs;
   }
 
   /** Like `locked`, in a store that is made if it is not there. */
-  create<T>(body: (store: LockedStore) => T): T {
+  async create<T>(body: (store: LockedStore) => T): Promise<T> {
     const { place } = this;
     try {
       this.lock ??= StoreLock.open(`${place.dir}/lock`, place.sys);
@@ -55,8 +56,9 @@ export class Store implements Disposable {
   /**
    * Carries out `body` under the store's lock; undefined when there is no store. Nobody, neither this program nor the
    * reference plugin, changes the store meanwhile. An errno that escapes from `body` becomes a CniError 5.
+   * With a `patience` of its own, what was waited for before does not count.
    */
-  locked<T>(body: (store: LockedStore) => T): T | undefined {
+  async locked<T>(body: (store: LockedStore) => T, patience?: LockPatience): Promise<T | undefined> {
     const { place } = this;
     try {
       this.lock ??= StoreLock.open(`${place.dir}/lock`, place.sys);
@@ -64,7 +66,7 @@ export class Store implements Disposable {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw fromErrno(error, place.dir);
     }
-    return this.with(this.lock, body);
+    return this.with(this.lock, body, patience);
   }
 
   /** Every file name of the store, read without the lock; none when there is no store. */
@@ -77,8 +79,9 @@ export class Store implements Disposable {
     }
   }
 
-  private with<T>(lock: StoreLock, body: (store: LockedStore) => T): T {
-    const held = lock.take(this.lockTimeoutMs);
+  private async with<T>(lock: StoreLock, body: (store: LockedStore) => T, patience?: LockPatience): Promise<T> {
+    await this.take(lock, patience);
+    // NB: nothing is awaited from here on: what is done under the lock is done in one go.
     try {
       const index = LeaseIndex.open(this.place);
       try {
@@ -93,8 +96,19 @@ export class Store implements Disposable {
     } catch (error) {
       throw fromErrno(error, this.place.dir);
     } finally {
-      // NB: not `using`, which Bun does not know: what it is made into costs more than the lock.
-      held[Symbol.dispose]();
+      lock.release();
+    }
+  }
+
+  private async take(lock: StoreLock, patience?: LockPatience): Promise<void> {
+    try {
+      const took = await lock.take(patience ?? { timeoutMs: this.leftMs, isInterruptible: true });
+      if (!patience) this.leftMs = Math.max(0, this.leftMs - took);
+    } catch (error) {
+      // DEL asks twice: who has the lock for so long has it then, too.
+      if (!patience) this.leftMs = 0;
+      this[Symbol.dispose]();
+      throw error;
     }
   }
 

@@ -4,10 +4,10 @@ import { histories, live } from '../../support/ipam-model.ts';
 
 t.test('whatever happens to a store, who lives keeps its addresses and nobody else gets them', async (t) => {
   let events = 0;
-  fc.assert(
-    fc.property(histories(false), (history) => {
+  await fc.assert(
+    fc.asyncProperty(histories(false), async (history) => {
       events += history.length;
-      live(history);
+      await live(history);
     }),
     { numRuns: 150 },
   );

@@ -1,8 +1,7 @@
 import { mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import type { Libc } from '../../../../src/linux/libc.ts';
-import { errnoError, growing, withFaults } from '../../../support/fs-faults.ts';
-import { realLibc, TestStore } from '../../../support/ipam-store.ts';
+import { TestStore } from '../../../support/ipam-store.ts';
+import { type Errno, growing, withFaults } from '../../../support/system-call-faults.ts';
 
 const v4 = { subnet: '10.1.2.0/24', rangeStart: '10.1.2.1', rangeEnd: '10.1.2.4' }; // room for three
 const v6 = { subnet: 'fd00:1::/64' };
@@ -10,8 +9,8 @@ const v6 = { subnet: 'fd00:1::/64' };
 /** Something that a process does to a store in a known state. `alive` are the attachments that nobody may touch. */
 interface Scenario {
   name: string;
-  prepare(store: TestStore): void;
-  act(store: TestStore, libc: Libc): void;
+  prepare(store: TestStore): unknown;
+  act(store: TestStore): unknown;
   alive: string[];
   /** The attachment that is worked on. Its runtime runs DEL when an ADD or a DEL was killed. */
   worked: string;
@@ -21,36 +20,36 @@ const scenarios: Scenario[] = [
   {
     name: 'ADD makes the store',
     prepare() {},
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: [],
     worked: 'x',
   },
   {
     name: 'ADD beside another attachment',
-    prepare: (store) => void store.add('a'),
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    prepare: (store) => store.add('a'),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: ['a'],
     worked: 'x',
   },
   {
     name: 'ADD with a sticky address',
-    prepare(store) {
+    async prepare(store) {
       store.conf = { ...store.conf, sticky: true };
-      store.add('a', { stickyKey: 'ns/pod' });
-      store.del('a');
-      store.add('b');
+      await store.add('a', { stickyKey: 'ns/pod' });
+      await store.del('a');
+      await store.add('b');
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', stickyKey: 'ns/pod', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x', stickyKey: 'ns/pod' }).add(),
     alive: ['b'],
     worked: 'x',
   },
   {
     name: 'ADD that is undone',
-    prepare: (store) => void store.add('a'),
-    act(store, libc) {
-      const ipam = store.ipam({ containerID: 'x', libc });
-      ipam.add();
-      const [error] = ipam.undoAdd();
+    prepare: (store) => store.add('a'),
+    async act(store) {
+      const ipam = store.ipam({ containerID: 'x' });
+      await ipam.add();
+      const [error] = await ipam.undoAdd();
       if (error) throw error;
     },
     alive: ['a'],
@@ -58,93 +57,89 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'ADD of an attachment that died without DEL',
-    prepare(store) {
-      store.add('a');
-      store.add('x');
+    async prepare(store) {
+      await store.add('a');
+      await store.add('x');
       store.veths?.delete(store.hash('x'));
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: ['a'],
     worked: 'x',
   },
   {
     name: 'ADD to a full pool with one dead',
-    prepare(store) {
-      for (const id of ['a', 'dead', 'b']) store.add(id);
+    async prepare(store) {
+      for (const id of ['a', 'dead', 'b']) await store.add(id);
       store.veths?.delete(store.hash('dead'));
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: ['a', 'b'],
     worked: 'x',
   },
   {
     name: 'ADD of a requested address whose holder is dead',
-    prepare(store) {
-      for (const id of ['a', 'dead']) store.add(id);
+    async prepare(store) {
+      for (const id of ['a', 'dead']) await store.add(id);
       store.veths?.delete(store.hash('dead'));
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', requestedIps: ['fd00:1::3'], libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x', requestedIps: ['fd00:1::3'] }).add(),
     alive: ['a'],
     worked: 'x',
   },
   {
     name: 'ADD after the reference plugin changed the store',
-    prepare(store) {
-      store.add('gone');
-      store.add('a');
+    async prepare(store) {
+      await store.add('gone');
+      await store.add('a');
       unlinkSync(`${store.dir}/10.1.2.2`);
       writeFileSync(`${store.dir}/10.1.2.2`, 'go\r\neth0');
       unlinkSync(`${store.dir}/fd00:1::2`);
       writeFileSync(`${store.dir}/fd00:1::99`, '');
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: ['a', 'go'],
     worked: 'x',
   },
   {
     name: 'ADD after a killed ADD',
-    prepare(store) {
-      store.add('a');
-      const killer = store.ipam({
-        containerID: 'k',
-        libc: realLibc(),
-      });
+    async prepare(store) {
+      await store.add('a');
+      const killer = store.ipam({ containerID: 'k' });
       // Right after both addresses were taken.
       let links = 0;
-      withFaults(
-        realLibc(),
-        (call) => (call === 'linkSync' && ++links === 2 ? 'kill' : 'go on'),
+      await withFaults(
+        (call) => (call === 'linkat' && ++links === 2 ? 'kill' : 'go on'),
         () => killer.add(),
       );
       store.buryKilled();
     },
-    act: (store, libc) => void store.ipam({ containerID: 'x', libc }).add(),
+    act: (store) => store.ipam({ containerID: 'x' }).add(),
     alive: ['a'],
     worked: 'x',
   },
   {
     name: 'DEL',
-    prepare(store) {
-      for (const id of ['a', 'x', 'b']) store.add(id);
+    async prepare(store) {
+      for (const id of ['a', 'x', 'b']) await store.add(id);
     },
-    act(store, libc) {
-      const ipam = store.ipam({ containerID: 'x', libc });
-      ipam.held();
+    async act(store) {
+      const ipam = store.ipam({ containerID: 'x' });
+      await ipam.held();
       store.veths?.delete(store.hash('x'));
-      ipam.del();
+      await ipam.del();
     },
     alive: ['a', 'b'],
     worked: 'x',
   },
   {
     name: 'GC',
-    prepare(store) {
-      for (const id of ['a', 'x', 'b']) store.add(id);
+    async prepare(store) {
+      for (const id of ['a', 'x', 'b']) await store.add(id);
       store.veths?.delete(store.hash('x'));
     },
-    act: (store, libc) =>
+    act: (store) =>
       store
-        .ipam({ containerID: '', ifname: '', libc })
+        .ipam({ containerID: '', ifname: '' })
         .gc(['a', 'b'].map((containerID) => ({ containerID, ifname: 'eth0' }))),
     alive: ['a', 'b'],
     worked: 'x',
@@ -174,40 +169,42 @@ function leasesOf(store: TestStore, id: string): string[] {
 
 for (const { name, prepare, act, alive, worked } of scenarios) {
   t.test(`killed between any two system calls: ${name}`, async (t) => {
-    const run = (killAt: number, afterwards: (store: TestStore, before: Record<string, string[]>) => void) => {
+    const run = async (
+      killAt: number,
+      afterwards: (store: TestStore, before: Record<string, string[]>) => Promise<void>,
+    ) => {
       using store = fresh();
-      prepare(store);
+      await prepare(store);
       const before = Object.fromEntries(alive.map((id) => [id, leasesOf(store, id)]));
-      const outcome = withFaults(
-        realLibc(),
+      const outcome = await withFaults(
         (_, count) => (count === killAt ? 'kill' : 'go on'),
-        (libc) => act(store, libc),
+        () => act(store),
       );
       if (outcome.killed) store.buryKilled();
-      afterwards(store, before);
+      await afterwards(store, before);
       return outcome;
     };
-    const { count } = run(-1, () => {});
+    const { count } = await run(-1, async () => {});
     t.ok(count > 10, `${count} calls`);
     const problems: string[] = [];
     for (let n = 0; n < count; n++) {
       const complain = (what: unknown) => problems.push(`killed before call ${n}: ${what}`);
-      const check = (store: TestStore, before: Record<string, string[]>) => {
+      const check = async (store: TestStore, before: Record<string, string[]>) => {
         for (const id of alive) {
-          const held = store.held(id);
+          const held = await store.held(id);
           if (JSON.stringify(held.sort()) !== JSON.stringify(before[id]?.sort())) complain(`${id} holds ${held}`);
         }
         const misfit = indexFits(store);
         if (misfit) complain(misfit);
       };
       // The runtime asks for DEL after anything that was killed: nothing of the attachment may stay.
-      run(n, (store, before) => {
+      await run(n, async (store, before) => {
         try {
           mkdirSync(store.dir, { recursive: true });
-          store.held(worked);
-          check(store, before);
-          store.del(worked);
-          check(store, before);
+          await store.held(worked);
+          await check(store, before);
+          await store.del(worked);
+          await check(store, before);
           const left = leasesOf(store, worked);
           if (left.length > 0) complain(`after DEL ${worked} has ${left}`);
           if (store.files()['10.1.2.99'] !== undefined) complain('a lease from nowhere');
@@ -216,18 +213,18 @@ for (const { name, prepare, act, alive, worked } of scenarios) {
         }
       });
       // Or it forgets: then GC finds that nobody lives there.
-      run(n, (store, before) => {
+      await run(n, async (store, before) => {
         try {
           mkdirSync(store.dir, { recursive: true });
-          store.gc();
-          check(store, before);
+          await store.gc();
+          await check(store, before);
           const left = leasesOf(store, worked);
           // A DEL that was killed before it had taken the interface down has not happened.
           if (left.length > 0 && !store.veths?.has(store.hash(worked))) complain(`after GC ${worked} has ${left}`);
           // The whole pool is there for others, each address once.
           const free = 3 - Object.keys(store.leases()).filter((ip) => ip.startsWith('10.')).length;
-          for (let i = 0; i < free; i++) store.add(`new${i}`);
-          check(store, before);
+          for (let i = 0; i < free; i++) await store.add(`new${i}`);
+          await check(store, before);
           const taken = Object.keys(store.leases()).filter((ip) => ip.startsWith('10.'));
           if (taken.length !== 3) complain(`after filling up, taken are ${taken}`);
         } catch (error) {
@@ -239,33 +236,31 @@ for (const { name, prepare, act, alive, worked } of scenarios) {
   });
 }
 
-for (const errno of ['ENOSPC', 'EROFS', 'EACCES']) {
+for (const errno of ['ENOSPC', 'EROFS', 'EACCES'] satisfies Errno[]) {
   t.test(`${errno} at any call that writes: the ADD fails whole or succeeds whole`, async (t) => {
     for (const { name, prepare, act, alive, worked } of scenarios.filter((s) => s.name.startsWith('ADD'))) {
       const writes: number[] = [];
       {
         using store = fresh();
-        prepare(store);
-        const { calls } = withFaults(
-          realLibc(),
+        await prepare(store);
+        const { calls } = await withFaults(
           () => 'go on',
-          (libc) => act(store, libc),
+          () => act(store),
         );
         for (const [n, call] of calls.entries()) if (growing.includes(call)) writes.push(n);
       }
       const problems: string[] = [];
       for (const n of writes) {
         using store = fresh();
-        prepare(store);
+        await prepare(store);
         mkdirSync(store.dir, { recursive: true });
         const before = store.leases();
         let failed: { code?: number; message?: string } | undefined;
         try {
-          withFaults(
-            realLibc(),
+          await withFaults(
             // From there on everything that writes fails: the disk stays full.
-            (call, count) => (count >= n && growing.includes(call) ? errnoError(errno, call) : 'go on'),
-            (libc) => act(store, libc),
+            (call, count) => (count >= n && growing.includes(call) ? errno : 'go on'),
+            () => act(store),
           );
         } catch (error) {
           failed = error as { code?: number; message?: string };
@@ -278,10 +273,10 @@ for (const errno of ['ENOSPC', 'EROFS', 'EACCES']) {
         const own = leasesOf(store, worked).filter((ip) => before[ip] === undefined);
         if (failed && own.length > 0) complain(`left ${own}`);
         if (!failed && !name.includes('undone') && own.length !== 2) complain(`took ${own}`);
-        store.held(worked);
+        await store.held(worked);
         const misfit = indexFits(store);
         if (misfit) complain(misfit);
-        for (const id of alive) if (store.held(id).length === 0) complain(`${id} lost its leases`);
+        for (const id of alive) if ((await store.held(id)).length === 0) complain(`${id} lost its leases`);
       }
       t.ok(writes.length > 4, `${name}: ${writes.length} places`);
       t.strictSame(problems, [], name);
@@ -290,16 +285,15 @@ for (const errno of ['ENOSPC', 'EROFS', 'EACCES']) {
 
   t.test(`${errno} for everything that makes files: DEL releases all the same`, async (t) => {
     using store = fresh();
-    store.add('a');
-    store.add('x');
+    await store.add('a');
+    await store.add('x');
     rmSync(`${store.dir}/.tsbridge`, { recursive: true }); // no index, and none can be made
-    withFaults(
-      realLibc(),
-      (call) => (growing.includes(call) && call !== 'create' ? errnoError(errno, call) : 'go on'),
-      (libc) => {
-        const ipam = store.ipam({ containerID: 'x', libc });
-        t.strictSame(ipam.held(), ['10.1.2.3', 'fd00:1::3']);
-        ipam.del();
+    await withFaults(
+      (call) => (growing.includes(call) && call !== 'create' ? errno : 'go on'),
+      async () => {
+        const ipam = store.ipam({ containerID: 'x' });
+        t.strictSame(await ipam.held(), ['10.1.2.3', 'fd00:1::3']);
+        await ipam.del();
       },
     );
     t.strictSame(store.leases(), { '10.1.2.2': 'a/eth0', 'fd00:1::2': 'a/eth0' });
