@@ -9,6 +9,7 @@ import { isContainerID, type LeaseContent, openLease } from '../ipam/store/lease
 import { readEntries } from '../ipam/store/lease-index.ts';
 import type { Place } from '../ipam/store/location.ts';
 import { mayBeDead } from '../ipam/store/provably-dead.ts';
+import { isWrittenAt } from '../ipam/store/rebuild-index.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { close, fstat, lstatIfThere, readdir } from '../linux/files.ts';
@@ -21,6 +22,7 @@ import { table } from './table.ts';
 export interface ShownLease {
   network: string;
   address: string;
+  pod: string; // <namespace>/<name>; '' when the runtime did not say
   container: string; // containerID, or what is written in the file in its place
   interface: string;
   ageSeconds: number;
@@ -80,11 +82,22 @@ function leasesOf(host: Host, kernel: Kernel, dataDir: string, network: string):
     const ip = parseIp(address);
     const file = ip && openLease(`${place.dir}/${address}`);
     if (!ip || !file) continue;
-    const ageSeconds = Math.max(0, Math.floor((now - fstat(file.fd).mtimeMs) / 1000));
+    const { mtimeMs } = fstat(file.fd);
+    const ageSeconds = Math.max(0, Math.floor((now - mtimeMs) / 1000));
     close(file.fd);
     const { content } = file;
     const owner = typeof content === 'string' ? { containerID: '', ifname: '' } : content;
-    const lease = { network, address, container: owner.containerID, interface: owner.ifname, ageSeconds };
+    const entry = entries.get(place.hash(owner.containerID, owner.ifname));
+    // The entry of this very file, and not of an earlier one of that name.
+    const isItsEntry = entry?.ips.includes(address) && isWrittenAt(entry, Math.floor(mtimeMs / 1000));
+    const lease = {
+      network,
+      address,
+      pod: (isItsEntry && entry?.pod) || '',
+      container: owner.containerID,
+      interface: owner.ifname,
+      ageSeconds,
+    };
     found.push({ ip, lease: { ...lease, state: stateOf(place, entries, address, content) } });
   }
   found.sort((a, b) => a.ip.family - b.ip.family || (a.ip.value < b.ip.value ? -1 : 1));
@@ -117,11 +130,13 @@ function placeOf(host: Host, kernel: Kernel, dataDir: string, network: string): 
 
 function shown(leases: readonly ShownLease[]): string {
   if (leases.length === 0) return 'no leases\n';
+  const pods = leases.some(({ pod }) => pod !== '');
   return table([
-    ['NETWORK', 'ADDRESS', 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'],
-    ...leases.map(({ network, address, container, interface: ifname, ageSeconds, state }) => [
+    ['NETWORK', 'ADDRESS', ...(pods ? ['POD'] : []), 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'],
+    ...leases.map(({ network, address, pod, container, interface: ifname, ageSeconds, state }) => [
       network,
       address,
+      ...(pods ? [pod || '-'] : []),
       container || '-',
       ifname || '-',
       showDuration(ageSeconds),

@@ -3,7 +3,7 @@ import { formatIp, type Ip, parseIp } from '../ip/address.ts';
 import { lstatIfThere } from '../linux/files.ts';
 import { showDuration } from './duration.ts';
 import { candidates, capacity, extent, isAllocatable, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
-import { readLease } from './store/lease-file.ts';
+import { type Owner, readLease } from './store/lease-file.ts';
 import type { NewLease } from './store/new-lease.ts';
 import type { Holder, LockedStore } from './store/store.ts';
 
@@ -110,12 +110,16 @@ function oldestHolders(store: LockedStore, ips: string[]): string {
       .slice(0, 3)
       .map(({ ip, ageSeconds }) => {
         const content = readLease(`${store.place.dir}/${ip}`);
-        const who =
-          typeof content === 'object'
-            ? [content.containerID, content.ifname].filter(Boolean).join(' ')
-            : 'nobody known';
+        const who = typeof content === 'object' ? holderName(store, ip, content) : 'nobody known';
         return `${ip} by ${who} for ${showDuration(ageSeconds)}`;
       })
       .join(', ') || 'nobody'
   );
+}
+
+/** `default/web (1f0c… eth0)`, or without the pod where the runtime did not say. */
+function holderName(store: LockedStore, ip: string, { containerID, ifname }: Owner): string {
+  const attachment = [containerID, ifname].filter(Boolean).join(' ');
+  const entry = store.index.get(store.place.hash(containerID, ifname));
+  return entry?.pod !== undefined && entry.ips.includes(ip) ? `${entry.pod} (${attachment})` : attachment;
 }

@@ -11,7 +11,7 @@ import type { Ipam, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
 import { capacity, isAllocatable, makePool, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
-import { shortBoot } from './store/index-entry.ts';
+import { type Entry, isPod, shortBoot } from './store/index-entry.ts';
 import { errnoOf } from './store/io-failure.ts';
 import { LastReserved } from './store/last-reserved.ts';
 import { readEntries } from './store/lease-index.ts';
@@ -39,8 +39,8 @@ export interface HostLocalOptions {
    * from before the lock was taken would make an ADD that has just ended look dead. Undefined in a process that only does IPAM.
    */
   vethExists: ((hash: string) => boolean) | undefined;
-  /** The pod for `ipam.sticky`: the same text for each of its incarnations. */
-  stickyKey: string | undefined;
+  /** The pod, `<namespace>/<name>`: for `ipam.sticky`, the same for each of its incarnations, and for people. */
+  pod: string | undefined;
 }
 
 /** The host-local IPAM, inside the process. Dispose closes its files; a process that exits need not. */
@@ -113,8 +113,8 @@ class HostLocalIpam implements HostLocal {
   /** Takes an address of each set, or none at all. */
   private take(store: LockedStore, wants: Want[]): string[] {
     const { containerID, ifname } = this.options.attachment;
-    const { conf, stickyKey } = this.options;
-    const sticky = conf.sticky && stickyKey !== undefined ? new Sticky(this.place, stickyKey, ifname) : undefined;
+    const { conf, pod } = this.options;
+    const sticky = conf.sticky && pod !== undefined ? new Sticky(this.place, pod, ifname) : undefined;
     const before = sticky?.read() ?? [];
     const lasts = wants.map((_, i) => new LastReserved(this.place, i));
     store.index.touch();
@@ -133,7 +133,8 @@ class HostLocalIpam implements HostLocal {
         }
       }
       const hash = this.place.hash(containerID, ifname);
-      const entry = { life: this.place.life, written: lease.written, ips: [...lease.ips] };
+      const entry: Entry = { life: this.place.life, written: lease.written, ips: [...lease.ips] };
+      if (pod !== undefined && isPod(pod)) entry.pod = pod;
       // Still there after `find` found nothing: it is another living attachment's.
       if (store.index.collision || store.index.get(hash)) store.index.leaveOut();
       else store.index.set(hash, entry);

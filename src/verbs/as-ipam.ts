@@ -21,7 +21,7 @@ export async function asIpam(context: Context<IpamConf>): Promise<Result | undef
     hostCookie: undefined,
     hash: (containerID, ifname) => attachmentHash({ network: conf.name, containerID, ifname }),
     vethExists: undefined,
-    stickyKey: pod && `${pod.namespace}/${pod.name}`,
+    pod: pod && `${pod.namespace}/${pod.name}`,
   });
   switch (request.command) {
     case 'ADD':

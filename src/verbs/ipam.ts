@@ -32,6 +32,6 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
     hostCookie: kernel.hostCookie,
     hash: (containerID, ifname) => attachmentHash({ network: conf.name, containerID, ifname }),
     vethExists: (hash) => kernel.link('host', hostVethNameOf(hash)) !== undefined,
-    stickyKey: request.args.pod && `${request.args.pod.namespace}/${request.args.pod.name}`,
+    pod: request.args.pod && `${request.args.pod.namespace}/${request.args.pod.name}`,
   });
 }

@@ -57,7 +57,7 @@ async function run(): Promise<unknown> {
     hostCookie: env.TEST_COOKIE === undefined ? undefined : BigInt(env.TEST_COOKIE),
     hash: (id, dev) => attachmentHash({ network, containerID: id, ifname: dev }),
     vethExists: veths === undefined ? undefined : (hash) => existsSync(`${veths}/${hash}`),
-    stickyKey: env.TEST_STICKY,
+    pod: env.TEST_STICKY,
   });
   switch (env.CNI_COMMAND) {
     case 'ADD': {

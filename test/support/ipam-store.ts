@@ -67,7 +67,7 @@ export class TestStore implements Disposable {
       hostCookie: veths ? this.cookie : undefined,
       hash: this.hash,
       vethExists: veths ? (hash) => veths.has(hash) : undefined,
-      stickyKey,
+      pod: stickyKey,
     });
     this.open.push(ipam);
     return ipam;

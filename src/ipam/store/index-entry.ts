@@ -14,25 +14,30 @@ export interface Entry {
    */
   written: number;
   ips: string[];
+  /** `<namespace>/<name>` of the pod, for people. Absent: the runtime did not say, or another plugin made the leases. */
+  pod?: string;
 }
 
 /** Boot ids are random (RFC 9562, version 4): 32 bits tell those of one machine apart. */
 export const shortBoot = (bootId: string): string => bootId.trim().slice(0, 8).toLowerCase();
 
-/**
- * An entry as the target of its symbolic link: `1f0c2d3e.1,t5kq2x,10.1.2.3,2001:db8::3`. With an address of each family it mostly stays
- * below 60 bytes, which ext4 keeps in the inode.
- */
-export function formatEntry({ life, written, ips }: Entry): string {
+/** Names of Kubernetes (RFC 1123): whatever else CNI_ARGS may hold is not kept. It is shown on terminals. */
+export const isPod = (text: string): boolean => /^[a-z0-9.-]{1,63}\/[a-z0-9.-]{1,253}$/.test(text);
+
+/** An entry as the target of its symbolic link: `1f0c2d3e.1,t5kq2x,10.1.2.3,2001:db8::3,default/web`. */
+export function formatEntry({ life, written, ips, pod }: Entry): string {
   const boot = life ? (life.cookie === undefined ? life.boot : `${life.boot}.${life.cookie}`) : '-';
-  return `${boot},${written.toString(36)},${ips.join(',')}`;
+  return `${boot},${written.toString(36)},${ips.join(',')}${pod === undefined ? '' : `,${pod}`}`;
 }
 
 /** The entry that a link target holds, or undefined when it holds none. */
 export function parseEntry(target: string): Entry | undefined {
   const [made = '', written = '', ...ips] = target.split(',');
+  // No address has a slash.
+  const pod = ips.at(-1)?.includes('/') ? ips.pop() : undefined;
   if (ips.length === 0 || written.length > 9 || !consistsOf(written, base36)) return undefined;
-  const entry = { written: Number.parseInt(written, 36), ips };
+  if (pod !== undefined && !isPod(pod)) return undefined;
+  const entry = { written: Number.parseInt(written, 36), ips, ...(pod === undefined ? {} : { pod }) };
   if (made === '-') return { ...entry, life: undefined };
   const dot = made.indexOf('.');
   const boot = dot < 0 ? made : made.slice(0, dot);

@@ -246,7 +246,17 @@ t.test('leases, in both engines', async (t) => {
         ...rest,
         isOld: ageSeconds >= 90_000 && ageSeconds < 93_600,
       })),
-      [{ network: 'net', address: 'fd00::5', container: 'rebooted', interface: 'eth0', state: 'dead', isOld: true }],
+      [
+        {
+          network: 'net',
+          address: 'fd00::5',
+          pod: '',
+          container: 'rebooted',
+          interface: 'eth0',
+          state: 'dead',
+          isOld: true,
+        },
+      ],
       `${name}: as JSON`,
     );
     const refused: [string[], string][] = [

@@ -12,6 +12,11 @@ const rows: [string, Entry, string][] = [
     { life: { boot: '1f0c2d3e' }, written: 1763668800, ips: ['10.1.2.3'] },
     '1f0c2d3e,t61jk0,10.1.2.3',
   ],
+  [
+    'with the pod that has them',
+    { life: { boot: '1f0c2d3e', cookie: '1' }, written: 1763668800, ips: ['10.1.2.3'], pod: 'kube-system/coredns-0' },
+    '1f0c2d3e.1,t61jk0,10.1.2.3,kube-system/coredns-0',
+  ],
   ['perhaps written by a person', { life: undefined, written: 0, ips: ['10.1.2.3'] }, '-,0,10.1.2.3'],
 ];
 
@@ -30,6 +35,8 @@ t.test('what is no entry is not taken for one', async (t) => {
     '../../10.1.2.3',
     'X,t61xc0,10.1.2.3',
     '1f0c2d3e,T!,10.1.2.3',
+    '1f0c2d3e,t61xc0,default/web',
+    '1f0c2d3e,t61xc0,10.1.2.3,default/\x1b[2J',
   ]) {
     t.equal(parseEntry(text), undefined, text);
   }

@@ -1,0 +1,94 @@
+import t from 'tap';
+import { builds } from '../support/builds.ts';
+import { Host } from '../support/host.ts';
+import { missing } from '../support/requirements.ts';
+
+const conf = {
+  cniVersion: '1.0.0',
+  name: 'named',
+  type: 'tsbridge',
+  bridge: 'nm0',
+  ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/29' }], [{ subnet: '2001:db8:1::/64' }]] },
+};
+
+/** As containerd and CRI-O send them, in whatever order. */
+const podArgs = (namespace: string, name: string) =>
+  `K8S_POD_UID=8e5b;IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name}`;
+
+for (const build of builds) {
+  t.test(`${build.name}: tsbridge leases`, { skip: missing('nft') }, async (t) => {
+    t.test('shows the pods that CNI_ARGS have named, the reference plugin sees none of it', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const [web, plain, odd] = [host.container('web'), host.container('plain'), host.container('odd')];
+      t.equal(
+        host.cni({ command: 'ADD', container: web, conf, args: podArgs('default', 'web-7d4b9c-x2x9z') }).status,
+        0,
+      );
+      t.equal(host.cni({ command: 'ADD', container: plain, conf }).status, 0);
+      // No name of Kubernetes: a terminal must not see it.
+      const escapes = podArgs('default', '\x1b[2Jx,10.1.0.6');
+      t.equal(host.cni({ command: 'ADD', container: odd, conf, args: escapes }).status, 0);
+
+      const shown = host.run([build.path, 'leases', 'named'], { env: {} }).replaceAll(/ +[0-9]+ s /g, ' AGE ');
+      const row = (...cells: string[]) => cells.join(' +');
+      t.match(
+        shown,
+        new RegExp(
+          [
+            row('NETWORK', 'ADDRESS', 'POD', 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'),
+            row('named', '10.1.0.2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.3', '-', plain.id, 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.4', '-', odd.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::3', '-', plain.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::4', '-', odd.id, 'eth0', 'AGE', 'in use'),
+          ].join(' *\n'),
+        ),
+      );
+      const json = JSON.parse(host.run([build.path, 'leases', '--json'], { env: {} }));
+      t.strictSame(
+        json.map(({ pod }: { pod: string }) => pod),
+        ['default/web-7d4b9c-x2x9z', '', '', 'default/web-7d4b9c-x2x9z', '', ''],
+      );
+      t.strictSame(host.leases('named')['10.1.0.2'], `${web.id}\r\neth0`, 'the lease is Go’s, byte for byte');
+
+      const goConf = { ...conf, type: 'bridge' };
+      t.equal(host.cni({ command: 'DEL', plugin: 'host-local', container: web, conf: goConf }).status, 0);
+      t.notOk(host.leases('named')['10.1.0.2'], 'the reference plugin releases it');
+      t.equal(
+        host.cni({ command: 'ADD', plugin: 'host-local', containerID: 'go', netns: web.netns, conf: goConf }).status,
+        0,
+      );
+      t.notMatch(
+        host.run([build.path, 'leases', 'named'], { env: {} }),
+        /default\/web/,
+        'and what it hands out then is not shown as that pod’s',
+      );
+    });
+
+    t.test('a full range names the pods that have held it longest', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const small = {
+        ...conf,
+        ipam: { type: 'host-local', subnet: '10.1.0.0/29', rangeStart: '10.1.0.2', rangeEnd: '10.1.0.2' },
+      };
+      const web = host.container('web');
+      const args = podArgs('default', 'web-0');
+      t.equal(host.cni({ command: 'ADD', container: web, conf: small, args }).status, 0);
+      const { json } = host.cni({ command: 'ADD', container: host.container(), conf: small });
+      t.match(json, { code: 11, details: new RegExp(`10\\.1\\.0\\.2 by default/web-0 \\(${web.id} eth0\\) for`) });
+    });
+
+    t.test('the entry of a pod outlives a walk through the store', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      t.equal(
+        host.cni({ command: 'ADD', container: host.container(), conf, args: podArgs('default', 'kept') }).status,
+        0,
+      );
+      // Anything that changes the directory makes the next operation read all leases.
+      host.run(['touch', '/var/lib/cni/networks/named/note']);
+      t.equal(host.cni({ command: 'ADD', container: host.container(), conf }).status, 0);
+      t.match(host.run([build.path, 'leases', 'named'], { env: {} }), /default\/kept/);
+    });
+  });
+}
