@@ -1,26 +1,28 @@
 import { CniError, code } from '../cni/error.ts';
 import { nowMs } from '../linux/clock.ts';
 import { errno, errnoName } from '../linux/errno.ts';
+import { close } from '../linux/files.ts';
+import { flockHolder } from '../linux/flock-holder.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
+import type { BridgeLockFile } from './bridge-lock-file.ts';
 
 const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const; // sys/file.h
 const shareTimeoutMs = 5000;
 const retryMs = 2;
 
 /**
- * Who is at work on the bridges of a namespace: flock(2) on the namespace's own file, which every process that sees the namespace
- * sees as one inode, and which needs no place on disk. The kernel lets go when the process ends, however it ends.
+ * Who is at work on the bridges of a namespace: flock(2) on a file that stands for them (bridge-lock-file.ts). The kernel lets go when the
+ * process ends, however it ends.
  */
-export class BridgeLock {
+export class BridgeLock implements Disposable {
   private readonly sys: SystemCalls;
-  private readonly fd: number;
+  private readonly file: BridgeLockFile;
   private isShared = false;
   private isAlone = false;
 
-  /** `fd`: the namespace, open. */
-  constructor(sys: SystemCalls, fd: number) {
+  constructor(sys: SystemCalls, file: BridgeLockFile) {
     this.sys = sys;
-    this.fd = fd;
+    this.file = file;
   }
 
   /** Marks this process as one that uses the bridges, until it ends. Throws CniError 11 when somebody has them alone for too long. */
@@ -28,15 +30,14 @@ export class BridgeLock {
     if (this.isShared || this.isAlone) return;
     const deadline = nowMs() + shareTimeoutMs;
     while (true) {
-      const answer = this.sys.flock(this.fd, LOCK.SH | LOCK.NB);
+      const answer = this.sys.flock(this.file.fd, LOCK.SH | LOCK.NB);
       if (answer === 0) break;
       if (answer !== -errno.EAGAIN && answer !== -errno.EINTR) {
-        throw new CniError(code.kernel, `cannot lock the host's network namespace: ${errnoName(answer)}`);
+        throw new CniError(code.kernel, `cannot lock ${this.file.path}: ${errnoName(answer)}`);
       }
       if (nowMs() > deadline) {
         throw new CniError(code.tryAgainLater, `the host's bridges were locked for ${shareTimeoutMs} ms`, {
-          details:
-            'another process is removing an unused bridge and does not finish: /proc/locks names it (FLOCK WRITE)',
+          details: `a process that is removing an unused bridge does not finish: ${holderOf(this.file.fd)} holds ${this.file.path}`,
         });
       }
       this.sys.poll(-1, 0, retryMs);
@@ -47,7 +48,7 @@ export class BridgeLock {
   /** Whether no other process uses the bridges. When true, none will before this process ends. */
   alone(): boolean {
     if (this.isAlone) return true;
-    this.isAlone = this.sys.flock(this.fd, LOCK.EX | LOCK.NB) === 0;
+    this.isAlone = this.sys.flock(this.file.fd, LOCK.EX | LOCK.NB) === 0;
     if (!this.isAlone) this.restore();
     return this.isAlone;
   }
@@ -58,7 +59,7 @@ export class BridgeLock {
       body();
       return true;
     }
-    if (this.sys.flock(this.fd, LOCK.EX | LOCK.NB) !== 0) {
+    if (this.sys.flock(this.file.fd, LOCK.EX | LOCK.NB) !== 0) {
       this.restore();
       return false;
     }
@@ -67,8 +68,13 @@ export class BridgeLock {
       return true;
     } finally {
       if (this.isShared) this.restore();
-      else this.sys.flock(this.fd, LOCK.UN);
+      else this.sys.flock(this.file.fd, LOCK.UN);
     }
+  }
+
+  /** Lets go. */
+  [Symbol.dispose](): void {
+    close(this.file.fd);
   }
 
   /** flock(2): a conversion gives up the old lock first, also when it then fails. */
@@ -77,4 +83,9 @@ export class BridgeLock {
     this.isShared = false;
     this.share();
   }
+}
+
+function holderOf(fd: number): string {
+  const holder = flockHolder(fd);
+  return holder ? `process ${holder.pid} (${holder.command})` : 'a process that /proc/locks does not show here';
 }

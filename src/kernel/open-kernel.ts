@@ -6,6 +6,7 @@ import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import type { Op, Where } from '../plan/op.ts';
 import { Application, type ApplyOptions, undoAll } from './apply.ts';
 import { BridgeLock } from './bridge-lock.ts';
+import { openBridgeLockFile } from './bridge-lock-file.ts';
 import { makeFirewall } from './firewall/firewall.ts';
 import type { Firewall, MakeFirewall } from './firewall/port.ts';
 import type { Kernel } from './kernel.ts';
@@ -46,7 +47,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     log,
     netns,
     bridgeLock() {
-      lock ??= new BridgeLock(sys, theHost().fd);
+      lock ??= new BridgeLock(sys, openBridgeLockFile(theHost().fd, log));
       return lock;
     },
     firewall() {
@@ -99,6 +100,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
       netfilter?.[Symbol.dispose]();
       container?.[Symbol.dispose]();
       host?.[Symbol.dispose]();
+      lock?.[Symbol.dispose]();
       netfilter = container = host = firewall = lock = undefined;
     },
   };

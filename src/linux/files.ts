@@ -78,6 +78,7 @@ export const write = (fd: number, bytes: Uint8Array, position?: number): number 
 export interface Stat {
   dev: number;
   ino: bigint;
+  uid: number; // of its owner, as this user namespace numbers users
   mode: number;
   size: number; // bytes, exact up to 2^53
   mtimeMs: number; // since the epoch, with the fraction that a double holds
@@ -104,6 +105,7 @@ function statOf(bytes: Uint8Array): Stat {
     // makedev(3), without the bits that no device number of the kernel has
     dev: (minor >>> 8) * 0x100000 + u32(bytes, 136) * 0x100 + (minor & 0xff),
     ino: big64(bytes, 32),
+    uid: u32(bytes, 20),
     mode,
     size: u64(bytes, 40),
     mtimeMs: time(112),

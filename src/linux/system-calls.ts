@@ -72,6 +72,9 @@ export function exit(status: number): never {
 
 export const pid = (): number => engine.syscall(SYS.getpid);
 
+/** Whose rights the process has. */
+export const effectiveUser = (): number => engine.syscall(SYS.geteuid);
+
 const SIGABRT = 6; // asm-generic/signal.h
 
 /** Ends the process on the spot, for what must not go on. */

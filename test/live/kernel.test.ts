@@ -486,7 +486,7 @@ for (const { name, argv } of runtimes) {
           { call: 'alone' },
         ]),
       });
-      await until(() => host.attempt(['flock', '-n', '-x', '/proc/self/ns/net', 'true']).status !== 0);
+      await until(() => host.attempt(['sh', '-c', 'flock -n -x /run/tsbridge/*.lock true']).status !== 0);
       t.strictSame(ask(host, argv, [{ call: 'shareBridges' }, reap, { call: 'alone' }])[2], { value: false });
       t.ok(has(), 'while another process uses the bridges, it stays');
       writeFileSync(host.outer('/run/go'), '');

@@ -1,7 +1,8 @@
 import { CniError, code } from '../../cni/error.ts';
 import { nowMs } from '../../linux/clock.ts';
 import { errno } from '../../linux/errno.ts';
-import { close, fstat, open, readText, SystemError } from '../../linux/files.ts';
+import { close, open, SystemError } from '../../linux/files.ts';
+import { flockHolder } from '../../linux/flock-holder.ts';
 import { O } from '../../linux/numbers.ts';
 import type { SystemCalls } from '../../linux/system-calls.ts';
 import { ioFailure } from './io-failure.ts';
@@ -96,7 +97,7 @@ export class StoreLock implements Disposable {
   }
 
   private busy(timeoutMs: number): CniError {
-    const holder = holderOf(this.fd);
+    const holder = flockHolder(this.fd);
     return new CniError(
       code.tryAgainLater,
       `the address store is locked: waited ${Math.round(timeoutMs)} ms for ${this.path}`,
@@ -115,31 +116,3 @@ export class StoreLock implements Disposable {
 
 /** Tries to lock a file without waiting. False when another open of it, by whatever process, holds it. */
 export const tryFlock = (sys: SystemCalls, fd: number): boolean => sys.flock(fd, LOCK_EX | LOCK_NB) === 0;
-
-/** Who holds a flock on the file, as far as /proc/locks tells. proc(5): `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF`. */
-function holderOf(fd: number): { pid: number; command: string } | undefined {
-  try {
-    // By inode alone: on btrfs and overlayfs the device that stat(2) tells is another than the one shown here.
-    const inode = String(fstat(fd).ino);
-    for (const line of readText('/proc/locks').split('\n')) {
-      // A line with "->" is a process that waits.
-      const [, kind, , , pid = '', where = ''] = line.split(/\s+/);
-      if (kind === 'FLOCK' && where.split(':')[2] === inode && Number(pid) > 0) {
-        return { pid: Number(pid), command: commandOf(pid) };
-      }
-    }
-  } catch {
-    // Only the error's text is poorer for it.
-  }
-  return undefined;
-}
-
-function commandOf(pid: string): string {
-  try {
-    return (
-      readText(`/proc/${pid}/cmdline`).replace(/\0+$/, '').replaceAll('\0', ' ').slice(0, 200) || 'no command line'
-    );
-  } catch {
-    return 'gone since';
-  }
-}

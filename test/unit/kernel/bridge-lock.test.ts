@@ -1,15 +1,17 @@
 import t from 'tap';
 import { BridgeLock } from '../../../src/kernel/bridge-lock.ts';
 import { errno } from '../../../src/linux/errno.ts';
-import type { Libc } from '../../../src/linux/libc.ts';
+import type { SystemCalls } from '../../../src/linux/system-calls.ts';
 import { fakeNetlink } from '../../support/fake-netlink.ts';
+
+const file = { fd: -1, path: '/run/x.lock' };
 
 /** flock(2) of one process among others: `others` says how many hold it shared, `exclusive` whether one holds it alone. */
 function fakeLock(others: { shared: number; exclusive: boolean }) {
   const calls: string[] = [];
   let held: 'shared' | 'exclusive' | 'none' = 'none';
   const names: Record<number, string> = { 5: 'SH|NB', 6: 'EX|NB', 8: 'UN' };
-  const libc: Libc = {
+  const sys: SystemCalls = {
     ...fakeNetlink(() => []),
     flock: (_fd, operation) => {
       const name = names[operation] ?? String(operation);
@@ -20,7 +22,7 @@ function fakeLock(others: { shared: number; exclusive: boolean }) {
       return refused ? -errno.EAGAIN : 0;
     },
   };
-  return { lock: new BridgeLock(libc, 3), calls, held: () => held };
+  return { lock: new BridgeLock(sys, file), calls, held: () => held };
 }
 
 t.test('sharing takes the lock once', async (t) => {
@@ -81,7 +83,7 @@ t.test('alone() keeps others out until the process ends', async (t) => {
 
 t.test('sharing waits for whoever is alone', async (t) => {
   let polls = 0;
-  const libc: Libc = {
+  const sys: SystemCalls = {
     ...fakeNetlink(() => []),
     flock: () => (polls < 3 ? -errno.EAGAIN : 0),
     poll: () => {
@@ -89,14 +91,14 @@ t.test('sharing waits for whoever is alone', async (t) => {
       return 0;
     },
   };
-  new BridgeLock(libc, 3).share();
+  new BridgeLock(sys, file).share();
   t.equal(polls, 3);
 });
 
 t.test('another refusal than "somebody has it" is an error at once', async (t) => {
-  const libc: Libc = { ...fakeNetlink(() => []), flock: () => -errno.EBADF };
-  t.throws(() => new BridgeLock(libc, 3).share(), {
+  const sys: SystemCalls = { ...fakeNetlink(() => []), flock: () => -errno.EBADF };
+  t.throws(() => new BridgeLock(sys, file).share(), {
     code: 100,
-    message: "cannot lock the host's network namespace: EBADF",
+    message: 'cannot lock /run/x.lock: EBADF',
   });
 });
