@@ -25,9 +25,9 @@ export async function bundle(engine: EngineName, outdir: string, options: BuildO
     legalComments: 'none',
     target,
     conditions: [engine],
-    metafile: true,
     logLevel: 'warning',
     ...options,
+    metafile: true,
     plugins: [netlinkEsm, ...(options.plugins ?? [])],
   });
   if (warnings.length > 0) throw new Error(`esbuild: ${warnings.length} warnings`);

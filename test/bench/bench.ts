@@ -100,7 +100,7 @@ function inWords({ timelines, floors, emptyProcessMs }: Results): string {
   });
   const warm = floors.map(
     ({ network, kernelMs, wholeMs, systemCalls }) =>
-      `${network} ADD in a warm process: ${median(wholeMs).toFixed(2)} ms, ${median(kernelMs).toFixed(2)} of them in ${systemCalls} calls of libc`,
+      `${network} ADD in a warm process: ${median(wholeMs).toFixed(2)} ms, ${median(kernelMs).toFixed(2)} of them in ${systemCalls} system calls`,
   );
   return [...phases, ...warm, `an empty process (true): ${median(emptyProcessMs).toFixed(2)} ms`].join('\n');
 }

@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadLibc } from '#ffi';
-import { Call, dispatch, type Host } from '../../src/call.ts';
-import type { Libc } from '../../src/linux/libc.ts';
+import { engine } from '#engine';
+import { Call, dispatch } from '../../src/call.ts';
+import type { Host } from '../../src/host.ts';
+import { systemCalls } from '../../src/linux/system-calls.ts';
 import { Namespace } from './namespace.ts';
 import { type NetworkName, networks } from './networks.ts';
 import type { Floor } from './results.ts';
@@ -11,19 +12,19 @@ const warmUp = 30;
 
 /**
  * What is left when nothing has to be started: the plugin's own ADD, called again and again in this process, which has compiled
- * everything long ago. The time inside libc is the kernel's, and no plugin in any language does these operations faster.
+ * everything long ago. The time inside system calls is the kernel's, and no plugin in any language does these operations faster.
  */
 export async function measureFloor(workDir: string, network: NetworkName, samples: number): Promise<Floor> {
   const { ipam, ...rest } = networks[network];
   const dataDir = join(workDir, 'floor');
   mkdirSync(dataDir, { recursive: true });
   const stdin = JSON.stringify({ ...rest, type: 'tsbridge', ipam: { ...ipam, type: 'host-local', dataDir } });
-  const clock = new LibcClock(loadLibc());
+  using clock = new KernelClock();
   const floor: Floor = { network, kernelMs: [], wholeMs: [], systemCalls: 0 };
   using host = new Namespace(`host-floor-${network}`);
   using resident = new Namespace(`floor-${network}-resident`);
   using pod = new Namespace(`floor-${network}`);
-  const call = (command: string, { path }: Namespace) => callInProcess(clock, command, path, stdin);
+  const call = (command: string, { path }: Namespace) => callInProcess(command, path, stdin);
   host.enter();
   try {
     await call('ADD', resident);
@@ -46,7 +47,7 @@ export async function measureFloor(workDir: string, network: NetworkName, sample
   return floor;
 }
 
-async function callInProcess(clock: LibcClock, command: string, netns: string, stdin: string): Promise<void> {
+async function callInProcess(command: string, netns: string, stdin: string): Promise<void> {
   let stdout = '';
   const env = {
     CNI_COMMAND: command,
@@ -57,7 +58,7 @@ async function callInProcess(clock: LibcClock, command: string, netns: string, s
   };
   const host: Host = {
     env,
-    argv: [],
+    args: [],
     readStdin: () => Buffer.from(stdin),
     peekStdin: () => Buffer.from(stdin),
     stdout: (text) => {
@@ -65,38 +66,38 @@ async function callInProcess(clock: LibcClock, command: string, netns: string, s
       return true;
     },
     stderr: (text) => void process.stderr.write(text),
-    libc: () => clock.libc,
+    sys: systemCalls,
     bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
     holdSignals: () => {},
     heldSignal: async () => undefined,
-    seenSignal: () => undefined,
     elapsedMs: () => 0,
   };
   const status = await dispatch(host, new Call(host));
   if (status !== 0) throw new Error(`${command} in this process: ${stdout}`);
 }
 
-/** libc that knows how long it was called. */
-class LibcClock {
-  readonly libc: Libc;
+/** Knows how long system calls took, until it is disposed of. */
+class KernelClock implements Disposable {
+  private readonly syscall = engine.syscall;
   ms = 0;
   calls = 0;
 
-  constructor(libc: Libc) {
-    const timed =
-      (call: (...args: unknown[]) => unknown) =>
-      (...args: unknown[]) => {
-        const start = performance.now();
-        const result = call(...args);
-        this.ms += performance.now() - start;
-        this.calls++;
-        return result;
-      };
-    this.libc = Object.fromEntries(Object.entries(libc).map(([name, call]) => [name, timed(call)])) as unknown as Libc;
+  constructor() {
+    engine.syscall = (...args) => {
+      const start = performance.now();
+      const answer = this.syscall(...args);
+      this.ms += performance.now() - start;
+      this.calls++;
+      return answer;
+    };
   }
 
   reset(): void {
     this.ms = 0;
     this.calls = 0;
+  }
+
+  [Symbol.dispose](): void {
+    engine.syscall = this.syscall;
   }
 }

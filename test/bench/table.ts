@@ -117,7 +117,7 @@ function floorTable({ floors }: Results): string[] {
   return [
     '### The floor',
     '',
-    '| Network | ADD in a warm process, ms | of it in libc, ms | calls of libc |',
+    '| Network | ADD in a warm process, ms | of it in system calls, ms | system calls |',
     '|---|--:|--:|--:|',
     ...floors.map(
       ({ network, wholeMs, kernelMs, systemCalls }) =>

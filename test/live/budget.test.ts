@@ -2,9 +2,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { PT_LOAD, readElf } from '../../scripts/build/elf.ts';
-import { alignForHugePages } from '../../scripts/build/huge-pages.ts';
-import { turnOffMutexChecks } from '../../scripts/build/mutex-checks.ts';
 import { purposeOfName } from '../bench/systemcalls.ts';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
@@ -57,9 +54,6 @@ for (const { name: build, path: plugin } of builds) {
       const added = host.cni({ command: 'ADD', container: host.container(), conf, wrapper });
       t.equal(added.status, 0, added.stdout);
       const calls = readFileSync(trace, 'utf8');
-      // On arm64 the thread that gets heap pages ready is there: scripts/build/warm-up-thread.ts.
-      if (build === 'bun' && process.arch === 'x64')
-        t.notMatch(calls, / clone3?\(/, `${conf.name}: no thread is started that would not earn its start`);
       const made = count(calls);
       t.ok(
         made.network <= sockets,
@@ -68,22 +62,6 @@ for (const { name: build, path: plugin } of builds) {
       t.ok(made.file <= files, `${conf.name}: ${made.file} on files, at most ${files} (${reason})`);
       t.ok(made.network > sockets / 2 && made.file > files / 2, `${conf.name}: the budget is not idle`);
     }
-  });
-}
-
-for (const { name: build, path: plugin } of builds) {
-  t.test(`what every start of ${build} maps and fills`, (t) => {
-    const executable = readFileSync(plugin);
-    t.ok(alignForHugePages(executable).equals(executable), 'code and constants are laid out for huge pages');
-    t.equal(turnOffMutexChecks(executable), false, "the debug checks of V8's mutexes are off, or not there");
-    if (build === 'pkg') {
-      const snapshot = readElf(executable).segments.findLast(({ type }) => type === PT_LOAD);
-      const bytes = snapshot?.fileSize ?? Number.POSITIVE_INFINITY;
-      const most = 3_500_000; // copied by every start. Node's own modules are half of it: a module more may be the reason
-      t.ok(bytes <= most, `a snapshot of ${bytes} bytes, at most ${most}`);
-      t.ok(bytes > most / 2, 'the budget is not idle');
-    }
-    t.end();
   });
 }
 

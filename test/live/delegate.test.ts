@@ -7,10 +7,19 @@ import { referencePlugins } from '../support/reference-plugins.ts';
 const skip =
   !existsSync(`${referencePlugins}/static`) && `NOT RUN: ${referencePlugins}/static not installed (make setup-test)`;
 
+const env = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'delegate-test',
+  CNI_IFNAME: 'eth0',
+  CNI_NETNS: '/var/run/netns/none',
+  CNI_PATH: referencePlugins,
+};
+
 const conf = (cniVersion: string, addresses: object[]) => ({
   cniVersion,
   path: referencePlugins,
   log: silent,
+  env,
   type: 'static',
   stdin: Buffer.from(
     JSON.stringify({
@@ -22,23 +31,13 @@ const conf = (cniVersion: string, addresses: object[]) => ({
   ),
 });
 
-t.before(() => {
-  Object.assign(process.env, {
-    CNI_COMMAND: 'ADD',
-    CNI_CONTAINERID: 'delegate-test',
-    CNI_IFNAME: 'eth0',
-    CNI_NETNS: '/var/run/netns/none',
-    CNI_PATH: referencePlugins,
-  });
-});
-
 t.test('the reference plugin "static" gives the same lease in every version', { skip }, async (t) => {
   for (const cniVersion of ['0.2.0', '0.3.1', '0.4.0', '1.0.0']) {
     const ipam = delegate(
       conf(cniVersion, [{ address: '10.1.0.5/16', gateway: '10.1.0.1' }, { address: 'fd00::5/64' }]),
     );
     t.strictSame(
-      ipam.add(),
+      await ipam.add(),
       {
         ips: [{ address: '10.1.0.5/16', gateway: '10.1.0.1' }, { address: 'fd00::5/64' }],
         routes: [{ dst: '0.0.0.0/0' }],
@@ -46,16 +45,16 @@ t.test('the reference plugin "static" gives the same lease in every version', { 
       },
       cniVersion,
     );
-    t.strictSame(ipam.undoAdd(), []);
-    ipam.del();
+    t.strictSame(await ipam.undoAdd(), []);
+    await ipam.del();
   }
 });
 
 t.test('what it refuses is refused with its own code and words', { skip }, async (t) => {
-  t.throws(() => delegate(conf('1.0.0', [{ address: 'nonsense' }])).add(), {
+  await t.rejects(async () => delegate(conf('1.0.0', [{ address: 'nonsense' }])).add(), {
     code: 999,
     message: /nonsense/,
     details: '(IPAM plugin static)',
   });
-  t.throws(() => delegate(conf('9.9.9', [])).add(), { code: 1, message: 'incompatible CNI versions' });
+  await t.rejects(async () => delegate(conf('9.9.9', [])).add(), { code: 1, message: 'incompatible CNI versions' });
 });

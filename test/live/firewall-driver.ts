@@ -1,14 +1,19 @@
 /**
- * Carries out calls on the firewall, in a process of its own, so that a test can choose its runtime and its network namespace.
- * stdin: JSON, a list of calls. stdout: JSON, what each gave or threw, and how long it took. Run with Node or with Bun: `#ffi` follows the runtime.
+ * Carries out calls on the firewall, in a process of its own, so that a test can choose its network namespace.
+ * stdin: JSON, a list of calls. stdout: JSON, what each gave or threw, and how long it took.
  */
 import { readFileSync, writeSync } from 'node:fs';
-import { loadLibc } from '#ffi';
 import type { Attachment } from '../../src/cni/attachment.ts';
 import { asCniError } from '../../src/cni/error.ts';
 import { makeFirewall } from '../../src/kernel/firewall/firewall.ts';
 import type { Firewall, FirewallOp } from '../../src/kernel/firewall/port.ts';
-import { iptablesMasqAdd, iptablesMasqCheck, iptablesMasqDel, type MasqAddress } from '../../src/kernel/iptables/masquerade.ts';
+import {
+  iptablesMasqAdd,
+  iptablesMasqCheck,
+  iptablesMasqDel,
+  type MasqAddress,
+} from '../../src/kernel/iptables/masquerade.ts';
+import { systemCalls } from '../../src/linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../../src/netlink/socket.ts';
 
 export type Call =
@@ -27,11 +32,11 @@ export interface Given {
   ms: number;
 }
 
-using socket = NetlinkSocket.open(loadLibc(), protocol.NETFILTER);
+using socket = NetlinkSocket.open(systemCalls, protocol.NETFILTER);
 const firewall: Firewall = makeFirewall(() => socket);
 const messages = (errors: readonly Error[]) => errors.map(({ message }) => message);
 
-function carryOut(call: Call): unknown {
+async function carryOut(call: Call): Promise<unknown> {
   switch (call.call) {
     case 'apply':
       return firewall.apply(call.ops);
@@ -42,30 +47,31 @@ function carryOut(call: Call): unknown {
     case 'usable':
       return firewall.usable?.();
     case 'removeGoLeftovers': {
-      const { removed, errors } = firewall.removeGoLeftovers?.(call.attachment) ?? { removed: [], errors: [] };
+      const { removed, errors } = (await firewall.removeGoLeftovers?.(call.attachment)) ?? { removed: [], errors: [] };
       return { removed, errors: messages(errors) };
     }
     case 'iptablesAdd':
-      return iptablesMasqAdd(call.attachment, call.addresses);
+      return await iptablesMasqAdd(call.attachment, call.addresses);
     case 'iptablesDel':
-      return messages(iptablesMasqDel(call.attachment, call.addresses));
+      return messages(await iptablesMasqDel(call.attachment, call.addresses));
     case 'iptablesCheck':
-      return iptablesMasqCheck(call.attachment, call.addresses);
+      return await iptablesMasqCheck(call.attachment, call.addresses);
   }
 }
 
-function attempt(call: Call): Omit<Given, 'ms'> {
+async function attempt(call: Call): Promise<Omit<Given, 'ms'>> {
   try {
-    return { value: carryOut(call) };
+    return { value: await carryOut(call) };
   } catch (error) {
     const { code, message, details } = asCniError(error);
     return { error: { code, msg: message, details } };
   }
 }
 
-const given = (JSON.parse(readFileSync(0, 'utf8')) as Call[]).map((call): Given => {
+const given: Given[] = [];
+for (const call of JSON.parse(readFileSync(0, 'utf8')) as Call[]) {
   const start = performance.now();
-  const outcome = attempt(call);
-  return { ...outcome, ms: performance.now() - start };
-});
+  const outcome = await attempt(call);
+  given.push({ ...outcome, ms: performance.now() - start });
+}
 writeSync(1, JSON.stringify(given));

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 /** One of the executables that the same live test has to hold for. */
 export interface Build {
-  name: 'pkg' | 'bun';
+  name: 'pkg' | 'static';
   path: string; // absolute
 }
 
@@ -11,12 +11,12 @@ const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.
 
 const all: Build[] = [
   { name: 'pkg', path: at('bin/tsbridge') },
-  { name: 'bun', path: at('bin/tsbridge-bun') },
+  { name: 'static', path: at('bin/tsbridge-static') },
 ];
 
 /**
  * The executables to test: a live test is a table over them.
- * TSBRIDGE_BUILDS=bun narrows it while working on something. A missing executable is an error, never a silent pass.
+ * TSBRIDGE_BUILDS=static narrows it while working on something. A missing executable is an error, never a silent pass.
  */
 export const builds: Build[] = all.filter(({ name }) => process.env.TSBRIDGE_BUILDS?.split(',').includes(name) ?? true);
 

@@ -1,14 +1,20 @@
 import { CniError, code } from '../../src/cni/error.ts';
-import type { Host } from '../../src/call.ts';
-import type { Libc } from '../../src/linux/libc.ts';
+import type { Host } from '../../src/host.ts';
+import type { SystemCalls } from '../../src/linux/system-calls.ts';
+
+const noCalls = new Proxy({} as SystemCalls, {
+  get(_, name) {
+    throw new CniError(code.internal, `this test has no system calls, and ${String(name)} was asked for`);
+  },
+});
 
 export interface FakeHostOptions {
   env?: Record<string, string | undefined>;
-  argv?: string[];
+  args?: string[];
   stdin?: string | Uint8Array | Error; // an error is thrown by whoever reads it
   signal?: string; // one that comes while the verb works
   isRead?: boolean; // false: nobody reads stdout any more
-  libc?: Libc;
+  sys?: SystemCalls;
 }
 
 export interface FakeHost extends Host {
@@ -18,7 +24,7 @@ export interface FakeHost extends Host {
 
 /** What the operating system gives to the process, made up: a call runs inside the test. */
 export function fakeHost(options: FakeHostOptions): FakeHost {
-  const { env = {}, argv = [], stdin = '', signal, isRead = true, libc } = options;
+  const { env = {}, args = [], stdin = '', signal, isRead = true, sys = noCalls } = options;
   const written = { stdout: '', stderr: '' };
   const calls: string[] = [];
   const input = () => {
@@ -27,7 +33,7 @@ export function fakeHost(options: FakeHostOptions): FakeHost {
   };
   return {
     env,
-    argv,
+    args,
     written,
     calls,
     readStdin: () => {
@@ -46,17 +52,13 @@ export function fakeHost(options: FakeHostOptions): FakeHost {
     stderr: (text) => {
       written.stderr += text;
     },
-    libc: () => {
-      if (libc) return libc;
-      throw new CniError(code.internal, 'this test has no libc');
-    },
+    sys,
     bootId: () => '11111111-2222-3333-4444-555555555555',
     holdSignals: () => void calls.push('holdSignals'),
     heldSignal: async () => {
       calls.push('heldSignal');
       return signal;
     },
-    seenSignal: () => signal,
     elapsedMs: () => 1.5,
   };
 }

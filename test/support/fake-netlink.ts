@@ -1,7 +1,7 @@
 import { openSync } from 'node:fs';
-import { encodeMessages, NLMSG } from '../../src/netlink/message.ts';
 import { errno } from '../../src/linux/errno.ts';
-import type { Libc } from '../../src/linux/libc.ts';
+import type { SystemCalls } from '../../src/linux/system-calls.ts';
+import { encodeMessages, NLMSG } from '../../src/netlink/message.ts';
 
 /** A request as the kernel sees it. */
 export interface Seen {
@@ -49,7 +49,9 @@ export const done = (seq: number, number = 0, flags = 2): Buffer => message(seq,
  * A kernel that is a plain function: given what was sent in one datagram, it gives what recv(2) will give, in order; after that, EAGAIN.
  * `log` names the calls made.
  */
-export function fakeNetlink(answer: (requests: Seen[]) => Received[]): Libc & { log: string[]; polled: number[] } {
+export function fakeNetlink(
+  answer: (requests: Seen[]) => Received[],
+): SystemCalls & { log: string[]; polled: number[] } {
   const queue: Received[] = [];
   const log: string[] = [];
   const polled: number[] = [];
@@ -65,6 +67,7 @@ export function fakeNetlink(answer: (requests: Seen[]) => Received[]): Libc & { 
     },
     getsockopt: refuse,
     sendAside: () => refuse,
+    lockFairly: async () => refuse(),
     socket: (_domain, _type, protocol) => {
       log.push(`socket ${protocol}`);
       return openSync('/dev/null', 'r'); // a descriptor that can be closed

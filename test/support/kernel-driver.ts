@@ -1,11 +1,11 @@
 /**
- * Carries out calls on a Kernel, in a process of its own, so that a test can choose its runtime and its network namespace.
- * stdin: JSON, a list of calls. stdout: JSON, what each gave or threw. Run with Node or with Bun: `#ffi` follows the runtime.
+ * Carries out calls on a Kernel, in a process of its own, so that a test can choose its network namespace.
+ * stdin: JSON, a list of calls. stdout: JSON, what each gave or threw.
  */
 import { readFileSync, writeSync } from 'node:fs';
-import { loadLibc } from '#ffi';
 import { CniError } from '../../src/cni/error.ts';
 import { openKernel } from '../../src/kernel/open-kernel.ts';
+import { systemCalls } from '../../src/linux/system-calls.ts';
 import type { Op, Where } from '../../src/plan/op.ts';
 
 export type Call =
@@ -38,7 +38,7 @@ export interface Given {
 const changed: string[] = [];
 const nothing = () => {};
 using kernel = openKernel({
-  libc: loadOnce(),
+  sys: systemCalls,
   log: {
     change: (what) => changed.push(what),
     debug: nothing,
@@ -47,14 +47,6 @@ using kernel = openKernel({
   },
 });
 const done: Op[] = [];
-
-function loadOnce() {
-  let libc: ReturnType<typeof loadLibc> | undefined;
-  return () => {
-    libc ??= loadLibc();
-    return libc;
-  };
-}
 
 function carryOut(call: Call): Partial<Given> {
   switch (call.call) {

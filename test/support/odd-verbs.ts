@@ -1,8 +1,10 @@
 import { writeSync } from 'node:fs';
-import type { Context } from '../../src/verbs/context.ts';
+import { engine } from '#engine';
+import { Call, dispatch, verbs } from '../../src/call.ts';
 import type { Result } from '../../src/cni/result.ts';
-import { verbs } from '../../src/call.ts';
-import { main } from '../../src/main.ts';
+import { nowMs } from '../../src/linux/clock.ts';
+import { processHost } from '../../src/process-host.ts';
+import type { Context } from '../../src/verbs/context.ts';
 
 /** The process with an ADD that does what the environment variable ODD says: things that no ADD should do. */
 const odd: Record<string, (context: Context) => Promise<Result> | Result> = {
@@ -20,9 +22,8 @@ const odd: Record<string, (context: Context) => Promise<Result> | Result> = {
   /** Sleeps in the kernel; says what poll(2) answers. */
   asleep(context) {
     context.onAbort(() => []);
-    const libc = context.libc();
     say('working');
-    say(`poll: ${libc.poll(-1, 0, 5000)}`);
+    say(`poll: ${context.sys.poll(-1, 0, 5000)}`);
     return empty;
   },
   /** A result of 4 MiB, far beyond what a pipe holds. */
@@ -48,4 +49,16 @@ const say = (line: string) => void writeSync(2, `${line}\n`);
 
 const empty: Result = { interfaces: [], ips: [], routes: [], dns: {} };
 
-main({ ...verbs, add: (context) => (odd[process.env.ODD ?? ''] as (context: Context) => Result)(context) });
+const add = (context: Context) => (odd[process.env.ODD ?? ''] as (context: Context) => Result)(context);
+
+// As src/main.ts does it.
+let call: Call | undefined;
+engine.start({
+  run() {
+    const host = processHost(nowMs());
+    call = new Call(host);
+    return dispatch(host, call, { ...verbs, add });
+  },
+  defect: (error) => call?.fail(error) ?? 1,
+  ahead: async () => {},
+});

@@ -1,10 +1,10 @@
 import t from 'tap';
 import type { Firewall, FirewallOp } from '../../../src/kernel/firewall/port.ts';
 import { openKernel } from '../../../src/kernel/open-kernel.ts';
+import { errno } from '../../../src/linux/errno.ts';
 import type { Logger } from '../../../src/log/logger.ts';
 import { silent } from '../../../src/log/logger.ts';
 import type { Op } from '../../../src/plan/op.ts';
-import { errno } from '../../../src/linux/errno.ts';
 import { ack, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
 // How operations become datagrams, against a kernel that is a function. What they do is test/live/kernel.test.ts's.
@@ -38,7 +38,7 @@ function kernelWith(
 ) {
   const datagrams: string[][] = [];
   let count = 0;
-  const libc = {
+  const sys = {
     ...fakeNetlink((requests) => {
       datagrams.push(requests.map((request) => `${typeName(request.type)}`));
       return requests.flatMap((request): Received[] => {
@@ -55,7 +55,7 @@ function kernelWith(
     setns: () => 0,
     flock: () => 0,
   };
-  const kernel = openKernel({ libc: () => libc, log, ...(firewall ? { firewall: () => firewall } : {}) });
+  const kernel = openKernel({ sys, log, ...(firewall ? { firewall: () => firewall } : {}) });
   t.teardown(() => kernel[Symbol.dispose]());
   kernel.openContainer('/proc/self/ns/net', true);
   return { kernel, datagrams };
@@ -216,8 +216,8 @@ t.test('undo goes from last to first, goes on after errors, and takes what is mi
 });
 
 t.test('the container has to be opened first', async (t) => {
-  const libc = fakeNetlink(() => []);
-  using kernel = openKernel({ libc: () => libc, log: silent });
+  const sys = fakeNetlink(() => []);
+  using kernel = openKernel({ sys, log: silent });
   t.throws(() => kernel.link('container', 'eth0'), { code: 999, message: 'the container has not been opened' });
-  t.strictSame(libc.log, [], 'nothing was opened for it');
+  t.strictSame(sys.log, [], 'nothing was opened for it');
 });

@@ -16,23 +16,23 @@ t.test('a namespace exists where one is mounted, not where one was', async (t) =
   t.equal(netnsExists(join(dir, 'none')), false);
 });
 
-/** A libc that only moves: names the descriptors that setns was called with. */
+/** A sys that only moves: names the descriptors that setns was called with. */
 function moving() {
   const moves: number[] = [];
-  const libc = {
+  const sys = {
     ...fakeNetlink(() => []),
     setns: (fd: number) => {
       moves.push(fd);
       return 0;
     },
   };
-  return { libc, moves };
+  return { sys, moves };
 }
 
 t.test('visit goes and comes back, whatever the body does', async (t) => {
-  const { libc, moves } = moving();
-  using home = Netns.own(libc);
-  using away = Netns.open(libc, '/proc/self/ns/net', home, true);
+  const { sys, moves } = moving();
+  using home = Netns.own(sys);
+  using away = Netns.open(sys, '/proc/self/ns/net', home, true);
   moves.length = 0;
   t.equal(
     away.visit(() => 7),
@@ -54,21 +54,21 @@ t.test('visit goes and comes back, whatever the body does', async (t) => {
 });
 
 t.test('a body that goes on after it has returned does not compile', async (t) => {
-  const { libc } = moving();
-  using home = Netns.own(libc);
+  const { sys } = moving();
+  using home = Netns.own(sys);
   // @ts-expect-error an async body would go on outside
   const promise = home.visit(async () => 7);
   t.equal(await promise, 7);
 });
 
 t.test('the own namespace is refused unless it is allowed', async (t) => {
-  const { libc, moves } = moving();
-  using home = Netns.own(libc);
-  t.throws(() => Netns.open(libc, '/proc/self/ns/net', home, false), { code: 8 });
-  t.throws(() => Netns.open(libc, file, home, false), {
+  const { sys, moves } = moving();
+  using home = Netns.own(sys);
+  t.throws(() => Netns.open(sys, '/proc/self/ns/net', home, false), { code: 8 });
+  t.throws(() => Netns.open(sys, file, home, false), {
     code: 4,
     message: `CNI_NETNS: ${file} is not a network namespace`,
   });
-  t.throws(() => Netns.open(libc, join(dir, 'none'), home, false), { code: 4, details: /there is no such path/ });
+  t.throws(() => Netns.open(sys, join(dir, 'none'), home, false), { code: 4, details: /there is no such path/ });
   t.strictSame(moves, [], 'without entering anything');
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { refusal } from '../../../src/kernel/refusal.ts';
-import type { Op } from '../../../src/plan/op.ts';
 import { errno } from '../../../src/linux/errno.ts';
+import type { Op } from '../../../src/plan/op.ts';
 
 const veth: Op = {
   op: 'veth.add',

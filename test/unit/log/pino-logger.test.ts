@@ -7,7 +7,7 @@ import { parseRequest } from '../../../src/cni/request.ts';
 import { pinoLogger } from '../../../src/log/pino-logger.ts';
 import { attempt } from '../../support/command.ts';
 import { fakeHost } from '../../support/fake-host.ts';
-import { runtimes, source } from '../../support/runtimes.ts';
+import { node, source } from '../../support/source-process.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tsbridge-log-'));
 t.teardown(() => rmSync(dir, { recursive: true }));
@@ -138,33 +138,31 @@ t.test('in a process', async (t) => {
   const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'pod-1', CNI_NETNS: '/x', CNI_IFNAME: 'eth0' };
   const stdin = '{"cniVersion":"1.0.0","name":"net"}';
   const stdout = `${JSON.stringify({ cniVersion: '1.0.0', code: 999, msg: 'thrown in a callback' }, null, 4)}\n`;
-  for (const { name, argv } of runtimes) {
-    const call = (more: Record<string, string>) =>
-      attempt([...argv, source('test/support/odd-verbs.ts')], { env: { ...env, ODD: 'callback', ...more }, stdin });
-    t.test(`${name}: a level alone logs to stderr, and stdout stays clean`, async (t) => {
-      const outcome = call({ TSBRIDGE_LOG_LEVEL: 'debug' });
-      t.equal(outcome.stdout, stdout);
-      const { level, msg, code, stack } = JSON.parse(outcome.stderr);
-      t.strictSame([level, msg, code], ['error', 'thrown in a callback', 999]);
-      t.match(stack, /odd-verbs/, 'a defect is logged with its stack');
-    });
-    t.test(`${name}: a file that cannot be opened does not fail anything`, async (t) => {
-      const outcome = call({ TSBRIDGE_LOG_FILE: '/nowhere/log' });
-      t.equal(outcome.stdout, stdout);
-      const [first, second = ''] = outcome.stderr.split('\n');
-      t.equal(first, 'tsbridge: cannot open the log file /nowhere/log: ENOENT; logging to stderr');
-      t.equal(JSON.parse(second).msg, 'thrown in a callback');
-    });
-    t.test(`${name}: a FIFO that nobody reads does not keep anybody waiting`, async (t) => {
-      const fifo = join(dir, `fifo-${name}`);
-      attempt(['mkfifo', fifo]);
-      const outcome = call({ TSBRIDGE_LOG_FILE: fifo });
-      t.equal(outcome.stdout, stdout);
-      t.match(outcome.stderr, new RegExp(`^tsbridge: cannot open the log file ${fifo}: ENXIO; logging to stderr\n`));
-    });
-    t.test(`${name}: nothing is logged unasked`, async (t) => {
-      const outcome = call({});
-      t.strictSame([outcome.stdout, outcome.stderr], [stdout, '']);
-    });
-  }
+  const call = (more: Record<string, string>) =>
+    attempt([...node, source('test/support/odd-verbs.ts')], { env: { ...env, ODD: 'callback', ...more }, stdin });
+  t.test('a level alone logs to stderr, and stdout stays clean', async (t) => {
+    const outcome = call({ TSBRIDGE_LOG_LEVEL: 'debug' });
+    t.equal(outcome.stdout, stdout);
+    const { level, msg, code, stack } = JSON.parse(outcome.stderr);
+    t.strictSame([level, msg, code], ['error', 'thrown in a callback', 999]);
+    t.match(stack, /odd-verbs/, 'a defect is logged with its stack');
+  });
+  t.test('a file that cannot be opened does not fail anything', async (t) => {
+    const outcome = call({ TSBRIDGE_LOG_FILE: '/nowhere/log' });
+    t.equal(outcome.stdout, stdout);
+    const [first, second = ''] = outcome.stderr.split('\n');
+    t.equal(first, 'tsbridge: cannot open the log file /nowhere/log: ENOENT; logging to stderr');
+    t.equal(JSON.parse(second).msg, 'thrown in a callback');
+  });
+  t.test('a FIFO that nobody reads does not keep anybody waiting', async (t) => {
+    const fifo = join(dir, `fifo`);
+    attempt(['mkfifo', fifo]);
+    const outcome = call({ TSBRIDGE_LOG_FILE: fifo });
+    t.equal(outcome.stdout, stdout);
+    t.match(outcome.stderr, new RegExp(`^tsbridge: cannot open the log file ${fifo}: ENXIO; logging to stderr\n`));
+  });
+  t.test('nothing is logged unasked', async (t) => {
+    const outcome = call({});
+    t.strictSame([outcome.stdout, outcome.stderr], [stdout, '']);
+  });
 });

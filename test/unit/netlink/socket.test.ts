@@ -1,11 +1,12 @@
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
 import { CniError } from '../../../src/cni/error.ts';
+import { hex } from '../../../src/linux/bytes.ts';
+import { nowMs } from '../../../src/linux/clock.ts';
+import { errno } from '../../../src/linux/errno.ts';
 import { NetlinkError } from '../../../src/netlink/error.ts';
 import type { Message, Outcome } from '../../../src/netlink/message.ts';
 import { NetlinkSocket, protocol } from '../../../src/netlink/socket.ts';
-import { nowMs } from '../../../src/linux/clock.ts';
-import { errno } from '../../../src/linux/errno.ts';
 import { ack, done, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
 const patience = { waitingFor: 'a test', timeoutMs: 20 };
@@ -15,17 +16,17 @@ const ACK = 4;
 const DUMP = 0x300;
 
 function opened(answer: (requests: Seen[]) => Received[], protocolNumber: number = protocol.ROUTE) {
-  const libc = fakeNetlink(answer);
-  const socket = NetlinkSocket.open(libc, protocolNumber);
-  libc.log.length = 0;
+  const sys = fakeNetlink(answer);
+  const socket = NetlinkSocket.open(sys, protocolNumber);
+  sys.log.length = 0;
   t.teardown(() => socket[Symbol.dispose]());
-  return { libc, socket };
+  return { sys, socket };
 }
 
 const summary = (outcomes: Outcome[]) =>
   outcomes.map(({ replies, ...rest }) => ({
     ...rest,
-    replies: replies.map(({ type, body }) => [type, body.toString('hex')]),
+    replies: replies.map(({ type, body }) => [type, hex(body)]),
   }));
 
 function thrownBy(body: () => unknown): unknown {
@@ -39,9 +40,9 @@ function thrownBy(body: () => unknown): unknown {
 
 t.test('open asks for extended ACKs, capped ACKs and, of rtnetlink, strict checking', async (t) => {
   const log = (protocolNumber: number) => {
-    const libc = fakeNetlink(() => []);
-    NetlinkSocket.open(libc, protocolNumber)[Symbol.dispose]();
-    return libc.log;
+    const sys = fakeNetlink(() => []);
+    NetlinkSocket.open(sys, protocolNumber)[Symbol.dispose]();
+    return sys.log;
   };
   t.strictSame(log(protocol.ROUTE), ['socket 0', 'setsockopt 11=1', 'setsockopt 10=1', 'setsockopt 12=1']);
   t.strictSame(log(protocol.NETFILTER), ['socket 12', 'setsockopt 11=1', 'setsockopt 10=1']);
@@ -49,12 +50,12 @@ t.test('open asks for extended ACKs, capped ACKs and, of rtnetlink, strict check
 
 t.test('several changes are one send and one recv: only the last asks for an ACK', async (t) => {
   let seen: Seen[] = [];
-  const { libc, socket } = opened((requests) => {
+  const { sys, socket } = opened((requests) => {
     seen = requests;
     return [ack(requests[2] as Seen)];
   });
   const outcomes = socket.transact([change(16), change(20), change(24)], patience);
-  t.strictSame(libc.log, ['send 3', 'recv']);
+  t.strictSame(sys.log, ['send 3', 'recv']);
   t.strictSame(
     seen.map(({ type, flags }) => [type, flags]),
     [
@@ -93,19 +94,19 @@ t.test('an error in the middle of a batch is that messageâ€™s, with the kernelâ€
 });
 
 t.test('answers in one datagram are taken apart', async (t) => {
-  const { libc, socket } = opened((requests) => [
+  const { sys, socket } = opened((requests) => [
     Buffer.concat([ack(requests[0] as Seen, errno.EINVAL), ack(requests[1] as Seen, errno.ENODEV, 'odd')]),
   ]);
   t.strictSame(summary(socket.transact([change(16), change(20)], patience)), [
     { errno: errno.EINVAL, replies: [] },
     { errno: errno.ENODEV, text: 'odd', replies: [] },
   ]);
-  t.strictSame(libc.log, ['send 2', 'recv']);
+  t.strictSame(sys.log, ['send 2', 'recv']);
 });
 
 t.test('a question at the end of a batch needs no ACK: its answer says that the rest is through', async (t) => {
   let flags: number[] = [];
-  const { libc, socket } = opened((requests) => {
+  const { sys, socket } = opened((requests) => {
     flags = requests.map((request) => request.flags);
     return [message((requests[1] as Seen).seq, 16, 0, Buffer.from('01020304', 'hex'))];
   });
@@ -115,7 +116,7 @@ t.test('a question at the end of a batch needs no ACK: its answer says that the 
     { errno: 0, replies: [] },
     { errno: 0, replies: [[16, '01020304']] },
   ]);
-  t.strictSame(libc.log, ['send 2', 'recv']);
+  t.strictSame(sys.log, ['send 2', 'recv']);
 });
 
 t.test('an nfnetlink batch: BEGIN and END are quiet, and the last message between is acknowledged', async (t) => {
@@ -138,17 +139,17 @@ t.test('an nfnetlink batch: BEGIN and END are quiet, and the last message betwee
     t.strictSame(flags, [REQUEST, 0x600 | REQUEST, 0x600 | REQUEST | ACK, REQUEST]);
   });
   await t.test('the batch itself is refused, and the kernel says nothing about the rest', async (t) => {
-    const { libc, socket } = opened((requests) => [ack(requests[0] as Seen, errno.EPERM)], protocol.NETFILTER);
+    const { sys, socket } = opened((requests) => [ack(requests[0] as Seen, errno.EPERM)], protocol.NETFILTER);
     t.strictSame(
       socket.transact(batch(), patience).map(({ errno: number }) => number),
       [errno.EPERM, 0, errno.ECANCELED, 0],
     );
-    t.notOk(libc.log.includes('poll'), 'without waiting for what will not come');
+    t.notOk(sys.log.includes('poll'), 'without waiting for what will not come');
   });
 });
 
 t.test('a dump over several datagrams', async (t) => {
-  const { libc, socket } = opened(([request]) => {
+  const { sys, socket } = opened(([request]) => {
     const { seq, flags, type } = request as Seen;
     t.strictSame([type, flags], [18, REQUEST | DUMP]);
     return [
@@ -161,10 +162,10 @@ t.test('a dump over several datagrams', async (t) => {
     ];
   });
   t.strictSame(
-    socket.dump({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).map(({ body }) => body.toString('hex')),
+    socket.dump({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).map(({ body }) => hex(body)),
     ['aaaaaaaa', 'bbbbbbbb', 'cccccccc'],
   );
-  t.strictSame(libc.log, ['send 1', 'recv', 'recv', 'recv']);
+  t.strictSame(sys.log, ['send 1', 'recv', 'recv', 'recv']);
 });
 
 t.test('a dump that was interrupted, or had no room, is begun again', async (t) => {
@@ -233,7 +234,7 @@ t.test('the replies of a dump stay as they are while later datagrams arrive', as
 
 t.test('get gives the answer, or throws the refusal', async (t) => {
   const { socket } = opened(([request]) => [message((request as Seen).seq, 16, 0, Buffer.from('01020304', 'hex'))]);
-  t.equal(socket.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).body.toString('hex'), '01020304');
+  t.equal(hex(socket.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience).body), '01020304');
   const refusing = opened(([request]) => [ack(request as Seen, errno.ENODEV)]).socket;
   t.match(
     thrownBy(() => refusing.get({ type: 18, flags: 0, body: Buffer.alloc(4) }, patience)),
@@ -260,7 +261,7 @@ t.test('answers about changes that were lost are an error, not a guess', async (
 });
 
 t.test('no answer: the wait ends, and says what was waited for', async (t) => {
-  const { libc, socket } = opened(() => []);
+  const { sys, socket } = opened(() => []);
   const started = performance.now();
   t.match(
     thrownBy(() => socket.transact([change(16)], patience)),
@@ -268,7 +269,7 @@ t.test('no answer: the wait ends, and says what was waited for', async (t) => {
   );
   t.ok(performance.now() - started >= 19);
   t.ok(
-    libc.polled.every((timeoutMs) => timeoutMs <= 20 && timeoutMs > 0),
+    sys.polled.every((timeoutMs) => timeoutMs <= 20 && timeoutMs > 0),
     'poll is never asked to wait for longer than what is left',
   );
 });
@@ -284,8 +285,8 @@ t.test('a signal (EINTR) and answers to something else do not disturb', async (t
 });
 
 t.test('a kernel that does not take the datagram', async (t) => {
-  const libc = fakeNetlink(() => []);
-  const socket = NetlinkSocket.open({ ...libc, send: () => -errno.EMSGSIZE }, protocol.ROUTE);
+  const sys = fakeNetlink(() => []);
+  const socket = NetlinkSocket.open({ ...sys, send: () => -errno.EMSGSIZE }, protocol.ROUTE);
   t.teardown(() => socket[Symbol.dispose]());
   t.match(
     thrownBy(() => socket.transact([change(16)], patience)),
@@ -295,7 +296,7 @@ t.test('a kernel that does not take the datagram', async (t) => {
 
 t.test('notifications: what came, nothing in time, or some were lost', async (t) => {
   const queue: Received[] = [message(0, 20, 0, Buffer.from('01020304', 'hex')), -errno.ENOBUFS];
-  const libc = {
+  const sys = {
     ...fakeNetlink(() => []),
     recv: (_fd: number, into: Uint8Array) => {
       const next = queue.shift() ?? -errno.EAGAIN;
@@ -304,10 +305,10 @@ t.test('notifications: what came, nothing in time, or some were lost', async (t)
       return next.length;
     },
   };
-  const socket = NetlinkSocket.listen(libc, protocol.ROUTE, 9);
+  const socket = NetlinkSocket.listen(sys, protocol.ROUTE, 9);
   t.teardown(() => socket[Symbol.dispose]());
   // struct sockaddr_nl: AF_NETLINK, pad, pid 0, group 9 as a bit
-  t.strictSame(libc.log, ['socket 0', 'bind 100000000000000000010000']);
+  t.strictSame(sys.log, ['socket 0', 'bind 100000000000000000010000']);
   const soon = () => nowMs() + 10;
   t.match(socket.notifications(soon()), [{ type: 20, body: Buffer.from('01020304', 'hex') }]);
   t.equal(socket.notifications(soon()), 'lost');

@@ -1,11 +1,11 @@
 import t from 'tap';
 import type { HostLocalConf } from '../../../src/cni/netconf.ts';
-import type { LinkState } from '../../../src/plan/state.ts';
 import { type HostSnapshot, planAdd } from '../../../src/plan/add.ts';
 import { bridgeMac, containerMac, hostVethMac } from '../../../src/plan/addresses.ts';
 import { resultRoutes, withGateways } from '../../../src/plan/gateway.ts';
 import { hostVethName, vlanGatewayPortName } from '../../../src/plan/names.ts';
 import { show } from '../../../src/plan/op.ts';
+import type { LinkState } from '../../../src/plan/state.ts';
 import { netConf } from '../../support/netconf.ts';
 
 const salt = 'boot.1';

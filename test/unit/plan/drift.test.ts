@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { LinkState } from '../../../src/plan/state.ts';
 import { drift, type Expected, type Observed } from '../../../src/plan/drift.ts';
+import type { LinkState } from '../../../src/plan/state.ts';
 import { netConf } from '../../support/netconf.ts';
 
 const link = (over: Partial<LinkState>): LinkState => ({

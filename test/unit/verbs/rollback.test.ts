@@ -19,14 +19,14 @@ const messages = (errors: readonly Error[]) => errors.map(({ message }) => messa
 
 t.test('steps run last first, once', async (t) => {
   const { rollback, done } = three();
-  t.strictSame(rollback.run(), []);
-  t.strictSame(rollback.run(), []);
+  t.strictSame(await rollback.run(), []);
+  t.strictSame(await rollback.run(), []);
   t.strictSame(done, ['rules', 'pair', 'lease']);
 });
 
 t.test('a step knows what could not be undone before it', async (t) => {
   const { rollback, done } = three(['pair']);
-  t.strictSame(messages(rollback.run()), ['pair stays']);
+  t.strictSame(messages(await rollback.run()), ['pair stays']);
   t.strictSame(done, ['rules', 'pair', 'lease after 1']);
 });
 
@@ -34,9 +34,9 @@ t.test(
   'the first steps may stay for another attempt; what could not be undone is told once, and remembered',
   async (t) => {
     const { rollback, done } = three(['rules', 'lease']);
-    t.strictSame(messages(rollback.run(1)), ['rules stays']);
+    t.strictSame(messages(await rollback.run(1)), ['rules stays']);
     t.strictSame(done, ['rules', 'pair after 1']);
-    t.strictSame(messages(rollback.run()), ['lease stays']);
+    t.strictSame(messages(await rollback.run()), ['lease stays']);
     t.strictSame(done, ['rules', 'pair after 1', 'lease after 1']);
   },
 );
@@ -46,7 +46,7 @@ t.test('what a step throws counts as not undone', async (t) => {
   rollback.push(() => {
     throw new Error('gateway stays');
   });
-  t.strictSame(messages(rollback.run()), ['gateway stays']);
+  t.strictSame(messages(await rollback.run()), ['gateway stays']);
   t.strictSame(done, ['rules after 1', 'pair after 1', 'lease after 1']);
 });
 

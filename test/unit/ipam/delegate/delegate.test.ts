@@ -29,6 +29,7 @@ function open(type: string, path: string, options: Partial<DelegateOptions> = {}
     path,
     stdin: Buffer.from('{}'),
     log: silent,
+    env: process.env,
     timeoutMs: 5000,
     ...options,
   });
@@ -62,7 +63,7 @@ t.test('a result of each version becomes a lease', async (t) => {
   ];
   for (const [cniVersion, result, lease] of rows) {
     const dir = plugins({ ipam: `echo '${result}'` });
-    t.strictSame(open('ipam', dir, { cniVersion }).add(), lease, cniVersion);
+    t.strictSame(await open('ipam', dir, { cniVersion }).add(), lease, cniVersion);
   }
 });
 
@@ -76,36 +77,36 @@ t.test('the plugin gets the verb, all of stdin and the environment', async (t) =
     delete process.env.CNI_COMMAND;
   });
   const ipam = open('ipam', `/nonexistent::${dir}`, { stdin });
-  ipam.add();
+  await ipam.add();
   t.equal(text(`${dir}/stdin`), stdin.toString());
   t.match(text(`${dir}/env`), /^TSB_TEST_INHERITED=yes$/m);
-  ipam.check([]);
-  ipam.gc(undefined);
-  ipam.status();
-  ipam.del();
+  await ipam.check([]);
+  await ipam.gc(undefined);
+  await ipam.status(() => {});
+  await ipam.del();
   t.equal(text(`${dir}/verbs`), 'ADD\nCHECK\nGC\nSTATUS\nDEL\n');
-  t.strictSame(ipam.held(), []);
+  t.strictSame(await ipam.held(), []);
 });
 
 t.test('undoAdd runs DEL after an ADD, a failed one too, once', async (t) => {
   const dir = plugins({ good: `record; echo '{"ips":[]}'`, bad: 'record; exit 1' });
   const never = open('good', dir);
-  t.strictSame(never.undoAdd(), []);
+  t.strictSame(await never.undoAdd(), []);
   t.equal(text(`${dir}/verbs`), '');
   const good = open('good', dir);
-  good.add();
-  t.strictSame(good.undoAdd(), []);
-  t.strictSame(good.undoAdd(), []);
+  await good.add();
+  t.strictSame(await good.undoAdd(), []);
+  t.strictSame(await good.undoAdd(), []);
   t.equal(text(`${dir}/verbs`), 'ADD\nDEL\n');
   const bad = open('bad', dir);
-  t.throws(() => bad.add(), { code: 103 });
-  t.match(bad.undoAdd(), [
+  await t.rejects(async () => bad.add(), { code: 103 });
+  t.match(await bad.undoAdd(), [
     { code: 103, message: 'IPAM plugin bad: netplugin failed with no error message: exit status 1' },
   ]);
   t.equal(text(`${dir}/verbs`), 'ADD\nDEL\nADD\nDEL\n');
   const missing = open('missing', dir);
-  t.throws(() => missing.add(), { code: 4 });
-  t.strictSame(missing.undoAdd(), [], 'what was never started needs no DEL');
+  await t.rejects(async () => missing.add(), { code: 4 });
+  t.strictSame(await missing.undoAdd(), [], 'what was never started needs no DEL');
 });
 
 t.test('plugins that misbehave', async (t) => {
@@ -177,13 +178,13 @@ t.test('plugins that misbehave', async (t) => {
   ];
   for (const [type, error] of rows) {
     const timeoutMs = type === 'hangs' ? 500 : 20_000;
-    t.throws(() => open(type, `/nonexistent:${dir}`, { timeoutMs }).add(), error, type);
+    await t.rejects(async () => open(type, `/nonexistent:${dir}`, { timeoutMs }).add(), error, type);
   }
-  t.throws(() => open('shape', dir).add(), {
+  await t.rejects(async () => open('shape', dir).add(), {
     code: 103,
     message: /^IPAM plugin shape printed no usable result: result\.ips\[0\]/,
   });
-  t.throws(() => open('typed', '').add(), {
+  await t.rejects(async () => open('typed', '').add(), {
     code: 4,
     message: 'CNI_PATH is empty: there is nowhere to find the IPAM plugin typed',
   });
@@ -200,10 +201,10 @@ t.test('verbs that a plugin has not heard of are no errors, others are', async (
     full: `echo '{"code":50,"msg":"pool exhausted"}'; exit 1`,
   });
   const old = open('old', dir);
-  old.status();
-  old.gc([]);
-  t.throws(() => old.check([]), { code: 4, message: 'unknown CNI_COMMAND: CHECK' });
-  t.throws(() => open('full', dir).status(), { code: 50, message: 'pool exhausted' });
+  await old.status(() => {});
+  await old.gc([]);
+  await t.rejects(async () => old.check([]), { code: 4, message: 'unknown CNI_COMMAND: CHECK' });
+  await t.rejects(async () => open('full', dir).status(() => {}), { code: 50, message: 'pool exhausted' });
 });
 
 t.test('a plugin that is being installed is waited for', async (t) => {
@@ -215,11 +216,12 @@ t.test('a plugin that is being installed is waited for', async (t) => {
   const installer = spawn('sh', ['-c', `exec 3<>${shWords([path])}; echo open; sleep 0.7`], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
+  const closed = once(installer, 'close');
   await once(installer.stdout, 'data');
   const begun = performance.now();
-  t.throws(() => open('program', dir).add(), {
+  await t.rejects(async () => open('program', dir).add(), {
     message: 'IPAM plugin program printed no usable result: it is not JSON',
   });
   t.ok(performance.now() - begun > 200, 'not at the first try');
-  await once(installer, 'close');
+  await closed;
 });

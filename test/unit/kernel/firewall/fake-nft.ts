@@ -1,11 +1,12 @@
+import { u32be } from '../../../../src/linux/bytes.ts';
+import { errno } from '../../../../src/linux/errno.ts';
+import type { SystemCalls } from '../../../../src/linux/system-calls.ts';
 import { lookup } from '../../../../src/netlink/nftables/expression.ts';
 import { attribute, attributes, textOf } from '../../../../src/netlink/nftables/reader.ts';
 import { newRule } from '../../../../src/netlink/nftables/rule.ts';
 import { type Element, elementsIn, KEY, newElements, newSet } from '../../../../src/netlink/nftables/set.ts';
 import { NFT_MSG } from '../../../../src/netlink/nftables/types.ts';
 import { NftWriter } from '../../../../src/netlink/nftables/writer.ts';
-import { errno } from '../../../../src/linux/errno.ts';
-import type { Libc } from '../../../../src/linux/libc.ts';
 import { ack, done, fakeNetlink, message, type Received, type Seen } from '../../../support/fake-netlink.ts';
 
 const names = new Map(Object.entries(NFT_MSG).map(([name, type]) => [type as number, name]));
@@ -46,12 +47,12 @@ export class FakeNft {
   refuse: (name: string, attempt: number, set: string | undefined) => number = () => 0;
   /** A kernel from before NFNL_BATCH_GENID (4.16) ignores it. */
   knowsGenerations = true;
-  readonly libc: Libc;
+  readonly sys: SystemCalls;
   #attempts = 0;
   #handle = 0;
 
   constructor() {
-    this.libc = fakeNetlink((requests) => this.#answer(requests));
+    this.sys = fakeNetlink((requests) => this.#answer(requests));
   }
 
   /** The elements of a set as `key comment`; undefined: there is no such set. */
@@ -148,7 +149,8 @@ export class FakeNft {
     const attempt = ++this.#attempts;
     this.before(attempt);
     const [begin] = requests as [Seen];
-    const generation = attribute(begin.body.subarray(4), 1)?.readUInt32BE(0);
+    const generationBytes = attribute(begin.body.subarray(4), 1);
+    const generation = generationBytes && u32be(generationBytes);
     const middle = requests.slice(1, -1);
     const words = middle.map(({ type }) => names.get(type)).join(' ');
     this.log.push(`batch${generation === undefined ? '' : `@${generation}`} ${words}`);
@@ -224,7 +226,8 @@ export class FakeNft {
         return 0;
       }
       case NFT_MSG.DELRULE: {
-        const handle = attribute(body.subarray(4), 3)?.readUInt32BE(4);
+        const handleBytes = attribute(body.subarray(4), 3);
+        const handle = handleBytes && u32be(handleBytes, 4);
         if (!state.rules.some((rule) => rule.handle === handle)) return errno.ENOENT;
         state.rules = state.rules.filter((rule) => rule.handle !== handle);
         return 0;

@@ -10,15 +10,15 @@ import {
 } from '../../../../src/kernel/firewall/masquerade.ts';
 import { setName } from '../../../../src/kernel/firewall/names.ts';
 import type { FirewallOp } from '../../../../src/kernel/firewall/port.ts';
-import type { LocalPrefixes } from '../../../../src/plan/state.ts';
-import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
 import { errno } from '../../../../src/linux/errno.ts';
+import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
+import type { LocalPrefixes } from '../../../../src/plan/state.ts';
 import { FakeNft } from './fake-nft.ts';
 
 /** A firewall on a kernel that is a model. */
 function make() {
   const kernel = new FakeNft();
-  const socket = NetlinkSocket.open(kernel.libc, protocol.NETFILTER);
+  const socket = NetlinkSocket.open(kernel.sys, protocol.NETFILTER);
   t.teardown(() => socket[Symbol.dispose]());
   return { kernel, firewall: makeFirewall(() => socket) };
 }

@@ -2,7 +2,12 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { asCniError } from '../../../../src/cni/error.ts';
-import { chainName, iptablesMasqAdd, iptablesMasqCheck, iptablesMasqDel } from '../../../../src/kernel/iptables/masquerade.ts';
+import {
+  chainName,
+  iptablesMasqAdd,
+  iptablesMasqCheck,
+  iptablesMasqDel,
+} from '../../../../src/kernel/iptables/masquerade.ts';
 import { failure } from '../../../../src/kernel/iptables/run.ts';
 import { shWords } from '../../../support/command.ts';
 
@@ -57,7 +62,7 @@ esac`;
 
 t.test('a new pod takes one process per family', async (t) => {
   const log = fakeIptables(t, '');
-  iptablesMasqAdd(attachment, [pod, { address: 'fd00::5', local: ['fd00::/64'] }]);
+  await iptablesMasqAdd(attachment, [pod, { address: 'fd00::5', local: ['fd00::/64'] }]);
   t.strictSame(log(), [
     ...restore('iptables', `-N ${chain}`, ...rules),
     ...restore(
@@ -72,7 +77,7 @@ t.test('a new pod takes one process per family', async (t) => {
 
 t.test('a chain that is there is emptied, its jumps are replaced, in one go', async (t) => {
   const log = fakeIptables(t, `case "$input" in *"-N CNI-"*) exit 1;; esac\n${listing}`);
-  iptablesMasqAdd(attachment, [pod]);
+  await iptablesMasqAdd(attachment, [pod]);
   t.strictSame(log(), [
     ...restore('iptables', `-N ${chain}`, ...rules),
     list('iptables', 'POSTROUTING'),
@@ -83,7 +88,7 @@ t.test('a chain that is there is emptied, its jumps are replaced, in one go', as
 t.test('a failure takes back the family that went well', async (t) => {
   const log = fakeIptables(t, `case $name in ip6tables-restore) echo "no such table" >&2; exit 3;; esac\n${listing}`);
   try {
-    iptablesMasqAdd(attachment, [pod, { address: 'fd00::5', local: [] }]);
+    await iptablesMasqAdd(attachment, [pod, { address: 'fd00::5', local: [] }]);
     t.fail('it must throw');
   } catch (error) {
     const { code, message, details } = asCniError(error);
@@ -104,7 +109,7 @@ t.test('a failure takes back the family that went well', async (t) => {
 
 t.test('DEL removes the jumps before the chain', async (t) => {
   const log = fakeIptables(t, listing);
-  t.strictSame(iptablesMasqDel(attachment, ['10.1.0.5/16', '10.1.0.6/16']), []);
+  t.strictSame(await iptablesMasqDel(attachment, ['10.1.0.5/16', '10.1.0.6/16']), []);
   t.strictSame(log(), [
     list('iptables', 'POSTROUTING'),
     ...restore('iptables', `:${chain} - [0:0]`, jump.replace('-A', '-D'), `-X ${chain}`),
@@ -113,13 +118,13 @@ t.test('DEL removes the jumps before the chain', async (t) => {
 
 t.test('DEL without addresses looks in both families; one that has no nat table has nothing to remove', async (t) => {
   const log = fakeIptables(t, `case $name in ip6tables) exit 3;; esac\n${listing}`);
-  t.strictSame(iptablesMasqDel(attachment, []), []);
+  t.strictSame(await iptablesMasqDel(attachment, []), []);
   t.equal(log().at(-1), list('ip6tables', 'POSTROUTING'));
 });
 
 t.test('DEL goes on after an error, and gives it', async (t) => {
   const log = fakeIptables(t, `case $name in iptables-restore) echo "it broke" >&2; exit 2;; esac`);
-  const errors = iptablesMasqDel(attachment, []);
+  const errors = await iptablesMasqDel(attachment, []);
   t.strictSame(
     errors.map((error) => [error.message, asCniError(error).details]),
     [[`cannot remove chain ${chain} of iptables: exit status 2`, 'it broke']],
@@ -129,7 +134,7 @@ t.test('DEL goes on after an error, and gives it', async (t) => {
 
 t.test('a lock that others hold is error 11', async (t) => {
   fakeIptables(t, 'echo "Another app is currently holding the xtables lock." >&2; exit 4');
-  t.match(iptablesMasqDel(attachment, ['10.1.0.5']), [
+  t.match(await iptablesMasqDel(attachment, ['10.1.0.5']), [
     {
       code: 11,
       message: 'iptables -w 10 -t nat -S POSTROUTING did not get the lock of iptables within 10 s',
@@ -143,9 +148,9 @@ t.test('CHECK finds the addresses whose jump is there, if the chain masquerades'
     t,
     `case "$*" in *"-S ${chain}") echo '-A ${chain} ! -d 224.0.0.0/4 ${whose} -j MASQUERADE';; esac\n${listing}`,
   );
-  t.strictSame(iptablesMasqCheck(attachment, ['10.1.0.5/16', '10.1.0.50/16', 'fd00::5/64']), ['10.1.0.5']);
+  t.strictSame(await iptablesMasqCheck(attachment, ['10.1.0.5/16', '10.1.0.50/16', 'fd00::5/64']), ['10.1.0.5']);
   fakeIptables(t, listing);
-  t.strictSame(iptablesMasqCheck(attachment, ['10.1.0.5/16']), [], 'the chain is empty');
+  t.strictSame(await iptablesMasqCheck(attachment, ['10.1.0.5/16']), [], 'the chain is empty');
 });
 
 t.test('the chain has the interface in its name, and no two attachments the same', async (t) => {

@@ -1,15 +1,15 @@
 import t from 'tap';
 import { type Legacy, removeGoLeftovers } from '../../../../src/kernel/leftovers/leftovers.ts';
-import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
 import { errno } from '../../../../src/linux/errno.ts';
+import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
 import { FakeNft } from '../firewall/fake-nft.ts';
 
 const attachment = { network: 'gonet', containerID: 'abc123', ifname: 'eth0' };
-const noLegacy: Legacy = { exists: () => false, remove: () => [] };
+const noLegacy: Legacy = { exists: () => false, remove: async () => [] };
 
 function make() {
   const kernel = new FakeNft();
-  const socket = NetlinkSocket.open(kernel.libc, protocol.NETFILTER);
+  const socket = NetlinkSocket.open(kernel.sys, protocol.NETFILTER);
   t.teardown(() => socket[Symbol.dispose]());
   return { kernel, remove: (legacy = noLegacy) => removeGoLeftovers(() => socket, attachment, legacy) };
 }
@@ -36,7 +36,7 @@ const chain = 'CNI-273cba0012ed99d222fb180a'; // sha512 of "gonetabc123"
 t.test('a node where the reference has never been costs one dump', async (t) => {
   const { kernel, remove } = make();
   kernel.state.tables = ['1 tsbridge', '7 tsbridge', '1 nat', '2 filter'];
-  t.strictSame(remove(), { removed: [], errors: [] });
+  t.strictSame(await remove(), { removed: [], errors: [] });
   t.strictSame(kernel.log, ['dump GETTABLE']);
 });
 
@@ -44,7 +44,7 @@ t.test('on one that has an iptables of its own, POSTROUTING is read as well', as
   const { kernel, remove } = make();
   kernel.state.tables = ['2 nat'];
   kernel.state.rules = [{ chain: '2 POSTROUTING', handle: 4, sets: [] }];
-  t.strictSame(remove(), { removed: [], errors: [] });
+  t.strictSame(await remove(), { removed: [], errors: [] });
   t.strictSame(kernel.log, ['dump GETTABLE', 'dump GETRULE']);
 });
 
@@ -62,7 +62,7 @@ t.test('chain and jump go in one transaction, whatever else happens to the rule 
   kernel.before = (attempt) => {
     if (attempt === 1) kernel.meanwhile(() => {});
   };
-  t.strictSame(remove(), { removed: [`iptables chain ${chain}`], errors: [] });
+  t.strictSame(await remove(), { removed: [`iptables chain ${chain}`], errors: [] });
   t.strictSame(kernel.state.chains, ['2 POSTROUTING', '7 PREROUTING']);
   t.strictSame(kernel.state.rules, [{ chain: '2 POSTROUTING', handle: 2, sets: [] }]);
   const look = ['GETGEN GETCHAIN GETCHAIN GETCHAIN GETCHAIN', 'dump GETRULE'];
@@ -82,7 +82,7 @@ t.test('the chains of the spoof check go by their names', async (t) => {
   const others = ['7 PREROUTING', '7 cni-br-iface-abc123-eth1', '7 cni-br-iface-abc123-eth1-mac'];
   kernel.state = { ...kernel.state, tables: ['7 nat'], chains: [...others, ...own] };
   t.strictSame(
-    remove().removed,
+    (await remove()).removed,
     own.map((name) => `nft chain bridge nat ${name.slice(2)}`),
   );
   t.strictSame(kernel.state.chains, others);
@@ -92,9 +92,9 @@ t.test('errors are collected, and what else there is goes', async (t) => {
   const { kernel, remove } = make();
   kernel.state = { ...kernel.state, tables: ['7 nat'], chains: ['7 cni-br-iface-abc123-eth0'] };
   kernel.refuse = (name) => (name === 'DELCHAIN' ? errno.EBUSY : 0);
-  const { removed, errors } = remove({
+  const { removed, errors } = await remove({
     exists: () => true,
-    remove: (family) => {
+    remove: async (family) => {
       if (family === 6) throw new Error('ip6tables-legacy is locked');
       return ['iptables-legacy chain'];
     },
@@ -110,5 +110,5 @@ t.test('a kernel without nf_tables has nothing in it', async (t) => {
   const none = () => {
     throw new Error('EPROTONOSUPPORT');
   };
-  t.strictSame(removeGoLeftovers(none, attachment, noLegacy), { removed: [], errors: [] });
+  t.strictSame(await removeGoLeftovers(none, attachment, noLegacy), { removed: [], errors: [] });
 });

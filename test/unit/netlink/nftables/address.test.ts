@@ -1,7 +1,6 @@
-import { familyOf } from '../../../../src/ip/address.ts';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Family, formatIp, ipToBytes } from '../../../../src/ip/address.ts';
+import { type Family, familyOf, formatIp, ipToBytes } from '../../../../src/ip/address.ts';
 import { formatPrefix, lastOf, networkOf } from '../../../../src/ip/prefix.ts';
 import { addressBytes, prefixInterval } from '../../../../src/netlink/nftables/address.ts';
 import { hex } from '../golden.ts';

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { text } from '../../../../src/linux/bytes.ts';
 import type { Message } from '../../../../src/netlink/message.ts';
 import { batchBegin, batchEnd, generationOf, getGeneration } from '../../../../src/netlink/nftables/batch.ts';
 import { delChain, getChain, newChain } from '../../../../src/netlink/nftables/chain.ts';
@@ -512,7 +513,7 @@ t.test('comments', async (t) => {
   ];
   for (const { comment, stored, name } of rows) {
     const data = commentData(comment);
-    t.equal(data.toString('utf8', 2), `${stored}\0`, name);
+    t.equal(text(data, 2), `${stored}\0`, name);
     t.equal(commentOf(data), comment, `${name}, and back`);
   }
   t.equal(commentData('x'.repeat(300)).length, 253, 'fits in NFT_USERDATA_MAXLEN');
