@@ -1,3 +1,4 @@
+import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import { type Family, formatIp, parseIp } from '../ip/address.ts';
@@ -6,14 +7,38 @@ import type { Lease } from '../ipam/lease.ts';
 
 const defaultRoute: Record<Family, string> = { 4: '0.0.0.0/0', 6: '::/0' };
 
-/** The addresses of a lease, with the gateway that the network has when IPAM named none: the first address of the subnet. */
+/**
+ * The addresses of a lease, with the gateway that the network has when IPAM named none: the first address of the subnet after the network
+ * address. Throws CniError 103 when the bridge cannot be the gateway: the subnet has no room for one, or its address is the container's own.
+ */
 export function withGateways(conf: Pick<NetConf, 'isGateway'>, ips: readonly ResultIp[]): ResultIp[] {
+  if (!conf.isGateway) return ips.map((ip) => ({ ...ip }));
+  const own = ips.map(({ address }) => address.slice(0, address.indexOf('/')));
   return ips.map((ip) => {
-    if (ip.gateway || !conf.isGateway) return { ...ip };
-    const network = networkOf(mustPrefix(ip.address));
-    return { ...ip, gateway: formatIp({ family: network.family, value: network.value + 1n }) };
+    const gateway = ip.gateway ?? firstAfterNetwork(ip.address);
+    if (own.includes(gateway)) {
+      throw noGateway(
+        `IPAM gave ${ip.address}, and ${ip.gateway ? 'names' : 'no gateway: it would be'} ${gateway}, which the container has itself`,
+      );
+    }
+    return { ...ip, gateway };
   });
 }
+
+function firstAfterNetwork(address: string): string {
+  const subnet = mustPrefix(address);
+  const { family, value } = networkOf(subnet);
+  const first = { family, value: value + 1n };
+  // A /32 or /128 is one address: the next one is anybody's.
+  if (!contains(subnet, first)) throw noGateway(`IPAM gave ${address} without a gateway, and there is room for none`);
+  return formatIp(first);
+}
+
+const noGateway = (problem: string) =>
+  new CniError(code.delegate, problem, {
+    details:
+      'isGateway makes the bridge the gateway of what IPAM hands out: let IPAM name a gateway of its own, or set "isGateway": false',
+  });
 
 /** The addresses that make the bridge the gateway: the gateway of each ip, with the ip's prefix length; each once. */
 export function gatewayAddresses(ips: readonly ResultIp[]): string[] {

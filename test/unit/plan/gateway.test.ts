@@ -19,6 +19,51 @@ t.test(
   },
 );
 
+t.test('a gateway that would be nobody’s to have is refused, with code 103', async (t) => {
+  const noRoom = 'and there is room for none';
+  const own = 'which the container has itself';
+  const table: [string, { address: string; gateway?: string }[], string][] = [
+    ['a /32', [{ address: '10.9.0.5/32' }], `IPAM gave 10.9.0.5/32 without a gateway, ${noRoom}`],
+    ['a /128', [{ address: 'fd00::5/128' }], `IPAM gave fd00::5/128 without a gateway, ${noRoom}`],
+    [
+      'the first address of a subnet',
+      [{ address: '10.9.0.1/24' }],
+      `IPAM gave 10.9.0.1/24, and no gateway: it would be 10.9.0.1, ${own}`,
+    ],
+    [
+      'the upper address of a /31',
+      [{ address: '10.9.0.7/31' }],
+      `IPAM gave 10.9.0.7/31, and no gateway: it would be 10.9.0.7, ${own}`,
+    ],
+    [
+      'the first address, of another of the container',
+      [{ address: 'fd00::5/64' }, { address: 'fd00::1/64', gateway: 'fd00::ff' }],
+      `IPAM gave fd00::5/64, and no gateway: it would be fd00::1, ${own}`,
+    ],
+    [
+      "the container's own as the gateway",
+      [{ address: '10.9.0.5/24', gateway: '10.9.0.5' }],
+      `IPAM gave 10.9.0.5/24, and names 10.9.0.5, ${own}`,
+    ],
+  ];
+  for (const [title, ips, message] of table) {
+    t.throws(() => withGateways({ isGateway: true }, ips), { code: 103, message }, title);
+    t.same(withGateways({ isGateway: false }, ips), ips, `${title}: nobody asks when the bridge is no gateway`);
+  }
+});
+
+t.test('a subnet of two addresses has room for a gateway beside the lower one', async (t) => {
+  t.same(withGateways({ isGateway: true }, [{ address: '10.9.0.6/31' }, { address: 'fd00::4/127' }]), [
+    { address: '10.9.0.6/31', gateway: '10.9.0.7' },
+    { address: 'fd00::4/127', gateway: 'fd00::5' },
+  ]);
+});
+
+t.test('a gateway named for a /32 is taken', async (t) => {
+  const ips = [{ address: '10.9.0.5/32', gateway: '169.254.1.1' }];
+  t.same(withGateways({ isGateway: true }, ips), ips);
+});
+
 t.test('gateway addresses have the prefix length of their subnet, each once', async (t) => {
   const ips = [
     { address: '10.1.0.5/16', gateway: '10.1.0.1' },
