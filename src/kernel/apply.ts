@@ -19,6 +19,8 @@ export interface ApplyOptions {
   sys: SystemCalls;
   log: Logger;
   netns(where: Where): Netns;
+  /** Of the two namespaces those that are open. */
+  opened(): Netns[];
   firewall(): Firewall;
   bridgeLock(): BridgeLock;
 }
@@ -115,8 +117,10 @@ export class Application implements Surroundings {
 
   /** Whether what is pending makes a link of that name, or removes it. */
   private willChange(where: Where, dev: string): boolean {
-    for (const { step } of this.pending)
+    for (const { step } of this.pending) {
+      if (step.removes) return true;
       for (const link of step.renames) if (link.in === where && link.dev === dev) return true;
+    }
     return false;
   }
 
@@ -141,7 +145,10 @@ export class Application implements Surroundings {
     const netns = this.netns(this.pendingWhere);
     this.pending = [];
     this.pendingMessages = 0;
-    for (const { step } of batch) for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
+    for (const { step } of batch) {
+      if (step.removes) for (const one of this.options.opened()) one.indexes.clear();
+      for (const link of step.renames) this.netns(link.in).indexes.delete(link.dev);
+    }
 
     const started = nowMs();
     const messages: Message[] = [];

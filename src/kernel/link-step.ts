@@ -39,6 +39,8 @@ export interface Step {
   inverse: Op[];
   /** Names that mean another link afterwards. */
   renames: { in: Where; dev: string }[];
+  /** Whether links go: others with them, of a pair the other end, wherever it is. No index that was known is one any more. */
+  removes: boolean;
   /**
    * What to make of the kernel's refusal of a message: returns when the state asked for is there already ("not changed"), throws otherwise.
    * Absent: every refusal is an error.
@@ -66,6 +68,7 @@ export function stepOf(op: LinkOp, around: Surroundings): Step {
     messages,
     inverse: [],
     renames: [],
+    removes: false,
     ...more,
   });
   const where = whereOf(op);
@@ -98,7 +101,7 @@ export function stepOf(op: LinkOp, around: Surroundings): Step {
     }
     case 'link.del':
       return step([deleteLink(ref(op.dev))], {
-        renames: [{ in: where, dev: op.dev }],
+        removes: true,
         accept: acceptErrno(op, errno.ENODEV), // SPEC "DEL": what is missing counts as done.
       });
     case 'port.set': {
@@ -168,6 +171,7 @@ function vethStep(op: Extract<Op, { op: 'veth.add' }>, around: Surroundings): St
       { in: 'host', dev },
       { in: peer.in, dev: peer.dev },
     ],
+    removes: false,
     accept: (outcome) => {
       const error = refusal(op, outcome);
       if (outcome.errno !== errno.EEXIST) throw error;

@@ -46,6 +46,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     sys,
     log,
     netns,
+    opened: () => [host, container].filter((one) => one !== undefined),
     bridgeLock() {
       lock ??= new BridgeLock(sys, openBridgeLockFile(theHost().fd, log));
       return lock;

@@ -1,13 +1,13 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { asCniError, CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
-import type { Dns, Result, ResultInterface } from '../cni/result.ts';
+import type { Dns, Result, ResultInterface, ResultIp } from '../cni/result.ts';
 import { newestVersion } from '../cni/version.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { type HostSnapshot, planAdd, type Wanted } from '../plan/add.ts';
+import { gatewayDevice, type HostSnapshot, planAdd, type Wanted } from '../plan/add.ts';
 import { containerMac, hostVethMac } from '../plan/addresses.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
@@ -81,22 +81,29 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
   const undo: Op[] = [];
-  rollback.push(() => {
-    if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
-    return [];
-  });
-  rollback.push(() => kernel.undo(ownUndo(undo, hostVethName(attachment))));
+  undoOnFailure(rollback, kernel, conf, attachment, undo);
   kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
   rollback.push(() => masquerade.undo());
   await masquerade.add(ips);
 
-  const interfaces = interfacesOf(kernel, conf, attachment, context.request.netns, snapshot);
+  const interfaces = interfacesOf(kernel, conf, attachment, context.request.netns, snapshot, ips.length > 0);
   return mergePrevious(conf, {
     interfaces,
     ips: ips.map((ip) => ({ ...ip, interface: containerIndex })),
     routes: wanted.routes,
     dns: hasDns(conf.dns) ? conf.dns : job.lease.dns,
   });
+}
+
+/** The pair goes first, then the gateway that only it has used, and then the bridge, which cannot go as long as the gateway is a port of it. */
+function undoOnFailure(rollback: Rollback, kernel: Kernel, conf: NetConf, attachment: Attachment, undo: Op[]): void {
+  const own = () => ownUndo(undo, hostVethName(attachment));
+  rollback.push(() => kernel.undo(own().bridge));
+  rollback.push(() => {
+    if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
+    return [];
+  });
+  rollback.push(() => kernel.undo(own().attachment));
 }
 
 /** How many steps of the rollback `takeLease` makes. They are the first. */
@@ -137,6 +144,7 @@ function interfacesOf(
   attachment: Attachment,
   sandbox: string,
   snapshot: HostSnapshot,
+  hasAddresses: boolean,
 ): ResultInterface[] {
   const hostDev = hostVethName(attachment);
   const { salt } = snapshot;
@@ -147,20 +155,32 @@ function interfacesOf(
     { name: hostDev, mac: hostVethMac(salt, attachment) },
     { name: attachment.ifname, mac: containerMac(conf, salt, attachment), sandbox },
   ];
+  const links = [bridge];
+  if (isNewest) links.push(kernel.link('host', hostDev), kernel.link('container', attachment.ifname));
+  // As in the reference's result, the interface that has the VLAN's gateway comes last.
+  if (conf.vlan !== 0 && conf.isGateway && hasAddresses) {
+    const dev = gatewayDevice(conf);
+    const link = (isNewest ? undefined : snapshot.vlanGateway?.link) ?? kernel.link('host', dev);
+    interfaces.push({ name: dev, mac: link?.mac ?? '' });
+    links.push(link);
+  }
   // SPEC 1.1.0 added `mtu`.
   if (!isNewest) return interfaces;
-  const links = [bridge, kernel.link('host', hostDev), kernel.link('container', attachment.ifname)];
   return interfaces.map((item, i) => ({ ...item, ...(links[i] ? { mtu: links[i].mtu } : {}) }));
 }
 
-/** SPEC "ADD": a plugin that is not first in its list passes on what came before it. */
+/**
+ * SPEC "ADD": a plugin that is not first in its list passes on what came before it. Behind its own: plugins that come later take the first
+ * interfaces and addresses for those of the pod.
+ */
 function mergePrevious({ prevResult, dns }: NetConf, own: Result): Result {
   if (!prevResult) return own;
-  const offset = prevResult.interfaces.length;
+  const offset = own.interfaces.length;
+  const behind = (ip: ResultIp) => (ip.interface === undefined ? ip : { ...ip, interface: ip.interface + offset });
   return {
-    interfaces: [...prevResult.interfaces, ...own.interfaces],
-    ips: [...prevResult.ips, ...own.ips.map((ip) => ({ ...ip, interface: (ip.interface ?? 0) + offset }))],
-    routes: [...prevResult.routes, ...own.routes],
+    interfaces: [...own.interfaces, ...prevResult.interfaces],
+    ips: [...own.ips, ...prevResult.ips.map(behind)],
+    routes: [...own.routes, ...prevResult.routes],
     dns: hasDns(dns) || hasDns(own.dns) ? own.dns : prevResult.dns,
   };
 }

@@ -14,7 +14,7 @@ const network = (name: string, bridge: string, subnet: string) => ({
 
 for (const build of builds) {
   t.test(`${build.name}: beside other attachments`, { skip: missing() }, async (t) => {
-    t.test('not first in its list, ADD passes on what came before', async (t) => {
+    t.test('not first in its list, ADD passes on what came before, behind its own', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const pod = host.container();
       const conf = network('chained', 'ch0', '10.1.0.0/24');
@@ -28,15 +28,65 @@ for (const build of builds) {
       const { status, json, stdout } = host.cni({ command: 'ADD', container: pod, conf, prevResult });
       t.equal(status, 0, stdout);
       t.match(json, {
-        interfaces: [{ name: 'net1' }, { name: 'ch0' }, { name: /^veth/ }, { name: 'eth0', sandbox: pod.netns }],
+        interfaces: [{ name: 'ch0' }, { name: /^veth/ }, { name: 'eth0', sandbox: pod.netns }, { name: 'net1' }],
         ips: [
-          { address: '198.51.100.5/24', interface: 0 },
-          { address: '10.1.0.2/24', gateway: '10.1.0.1', interface: 3 },
+          { address: '10.1.0.2/24', gateway: '10.1.0.1', interface: 2 },
+          { address: '198.51.100.5/24', interface: 3 },
         ],
-        routes: [{ dst: '203.0.113.0/24' }, { dst: '192.0.2.0/24' }],
+        routes: [{ dst: '192.0.2.0/24' }, { dst: '203.0.113.0/24' }],
         dns: { nameservers: ['198.51.100.53'] },
       });
     });
+
+    t.test(
+      'after loopback, the firewall plugin keeps pods of two bridges apart',
+      { skip: missing('iptables') },
+      async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const conf = (name: string, bridge: string, subnet: string) => ({
+          ...network(name, bridge, subnet),
+          isDefaultGateway: true,
+        });
+        const join = (chained: Record<string, unknown>) => {
+          const container = host.container();
+          let prevResult: unknown;
+          for (const plugin of [
+            { cniVersion: '1.0.0', name: chained.name, type: 'loopback' },
+            chained,
+            { cniVersion: '1.0.0', name: chained.name, type: 'firewall', ingressPolicy: 'same-bridge' },
+          ]) {
+            const call = { command: 'ADD', container, conf: plugin } as const;
+            const ifname = plugin.type === 'loopback' ? 'lo' : 'eth0';
+            const { status, json, stdout } = host.cni({
+              ...call,
+              ifname,
+              ...(plugin.type === 'tsbridge' ? {} : { plugin: plugin.type as string }),
+              ...(prevResult === undefined ? {} : { prevResult }),
+            });
+            if (status !== 0) throw new Error(`${plugin.type}: ${stdout}`);
+            prevResult = json;
+          }
+          return { container, prevResult };
+        };
+        const [a, b] = [join(conf('one', 'ch0', '10.1.0.0/24')), join(conf('one', 'ch0', '10.1.0.0/24'))];
+        const c = join(conf('two', 'ch1', '10.2.0.0/24'));
+        t.ok(a.container.canReach('10.1.0.3'), 'pods of one bridge reach each other');
+        t.ok(a.container.cannotReach('10.2.0.2'), 'pods of two do not');
+        for (const [one, network] of [
+          [a, conf('one', 'ch0', '10.1.0.0/24')],
+          [b, conf('one', 'ch0', '10.1.0.0/24')],
+          [c, conf('two', 'ch1', '10.2.0.0/24')],
+        ] as const) {
+          const { stdout } = host.cni({
+            command: 'CHECK',
+            container: one.container,
+            conf: network,
+            prevResult: one.prevResult,
+          });
+          t.equal(stdout, '', 'CHECK asks for its own addresses only');
+        }
+      },
+    );
 
     t.test('a second ADD is refused with the address that the attachment has, and changes nothing', async (t) => {
       const host = await Host.create(t, { plugin: build.path });

@@ -4,7 +4,6 @@ import { ownUndo } from '../../../src/plan/own-undo.ts';
 
 t.test('a failed ADD takes back what is its own, and leaves what other pods may count on', async (t) => {
   const own: Op[] = [
-    { op: 'bridge.reap', dev: 'cni0' },
     { op: 'link.del', in: 'host', dev: 'veth1' },
     { op: 'spoofcheck.del', dev: 'veth1' },
     { op: 'addr.del', in: 'container', dev: 'eth0', prefix: '10.1.0.2/16' },
@@ -17,5 +16,6 @@ t.test('a failed ADD takes back what is its own, and leaves what other pods may 
     { op: 'link.del', in: 'host', dev: 'cni0.100' },
     { op: 'bridge.set', dev: 'cni0', mac: '02:00:00:00:00:01' },
   ];
-  t.same(ownUndo([...own, ...shared], 'veth1'), own);
+  const bridge: Op[] = [{ op: 'bridge.reap', dev: 'cni0' }];
+  t.same(ownUndo([...bridge, ...own, ...shared], 'veth1'), { attachment: own, bridge });
 });
