@@ -1,4 +1,5 @@
 import type { Attachment } from '../cni/attachment.ts';
+import { utf8Length } from '../linux/bytes.ts';
 
 /**
  * 64 bits of a text as 16 hex digits. Not cryptographic (container IDs come from a runtime that is root anyway), and free at start,
@@ -39,15 +40,46 @@ export const hostVethNameOf = (hash: string): string => `veth${hash.slice(0, 11)
 /** The name of the host's end of an attachment's pair. */
 export const hostVethName = (attachment: Attachment): string => hostVethNameOf(attachmentHash(attachment));
 
-/** The alias of the host's end, which tells people whose it is. Shorter than IFALIASZ (256, linux/if.h) or cut. */
-export const hostVethAlias = ({ network, containerID, ifname }: Attachment): string =>
-  `${network}/${containerID}/${ifname}`.slice(0, 255);
+/** Longest alias in bytes: with its NUL shorter than IFALIASZ, 256 — net/core/dev.c, dev_set_alias() */
+const aliasMax = 254;
+/** Longest parts of an alias that is cut. With 15 bytes of an interface name they stay below aliasMax. */
+const aliasNetworkMax = 150;
+const aliasContainerMax = 69;
+/** Comes before a hash in what is cut. No network name and no container ID has it. */
+const cutMark = '~';
+
+/**
+ * The alias of the host's end, which tells people whose it is: `network/containerID/ifname`. One that would be too long for the kernel has
+ * `~` and attachmentHash behind the beginning of the container ID, so that it is still one attachment's alone.
+ */
+export function hostVethAlias(attachment: Attachment): string {
+  const { network, containerID, ifname } = attachment;
+  const whole = `${network}/${containerID}/${ifname}`;
+  if (utf8Length(whole) <= aliasMax) return whole;
+  return `${cutNetwork(network)}/${containerID.slice(0, aliasContainerMax)}${cutMark}${attachmentHash(attachment)}/${ifname}`;
+}
+
+const cutNetwork = (network: string) =>
+  network.length <= aliasNetworkMax
+    ? network
+    : `${network.slice(0, aliasNetworkMax - 1 - 16)}${cutMark}${hash64(network)}`;
+
+/** Whether an attachment to the network has that alias. */
+export const isAliasOf = (network: string, alias: string): boolean =>
+  alias.startsWith(`${network}/`) || alias.startsWith(`${cutNetwork(network)}/`);
+
+/** attachmentHash of the attachment with that alias, or undefined when no attachment has such an alias. */
+export function attachmentHashOfAlias(alias: string): string | undefined {
+  const [network, containerID, ifname, ...rest] = alias.split('/');
+  if (!network || !containerID || !ifname || rest.length > 0) return undefined;
+  const cut = containerID.indexOf(cutMark);
+  return cut < 0 ? attachmentHash({ network, containerID, ifname }) : containerID.slice(cut + 1);
+}
 
 /** The name of the host's end with that alias, or undefined when no attachment has such an alias. */
 export function hostVethNameOfAlias(alias: string): string | undefined {
-  const [network, containerID, ifname, ...rest] = alias.split('/');
-  if (!network || !containerID || !ifname || rest.length > 0) return undefined;
-  return hostVethName({ network, containerID, ifname });
+  const hash = attachmentHashOfAlias(alias);
+  return hash === undefined ? undefined : hostVethNameOf(hash);
 }
 
 /** The gateway interface of a VLAN, in the host: reference name `<bridge>.<vlan>`. */
@@ -57,14 +89,14 @@ export const vlanGatewayName = (bridge: string, vlan: number): string => `${brid
 export const vlanGatewayPortName = (bridge: string, vlan: number): string =>
   `veth${hash64(`vlan gateway\0${bridge}\0${vlan}`).slice(0, 11)}`;
 
-/** Longest comment that `nft` reads back: NFTNL_UDATA_COMMENT_MAXLEN. */
+/** Longest comment in bytes that `nft` reads back: NFTNL_UDATA_COMMENT_MAXLEN. */
 const commentMax = 128;
 
 /** The comment of an attachment's set elements, as `nft list ruleset` shows it. */
 export function attachmentComment(attachment: Attachment): string {
   const { network, containerID, ifname } = attachment;
   const whole = `network=${network} container=${containerID} interface=${ifname}`;
-  if (whole.length < commentMax) return whole;
+  if (utf8Length(whole) < commentMax) return whole;
   // Still one per attachment: the hash covers what was cut.
   return `attachment=${attachmentHash(attachment)} container=${containerID.slice(0, 48)} interface=${ifname}`;
 }

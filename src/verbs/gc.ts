@@ -2,7 +2,7 @@ import type { Attachment } from '../cni/attachment.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { attachmentComment, hostVethAlias, hostVethName } from '../plan/names.ts';
+import { attachmentComment, hostVethAlias, hostVethName, isAliasOf } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
@@ -85,7 +85,7 @@ function staleByEvidence(kernel: Kernel): Stale {
 function linkOps(kernel: Kernel, network: string, stale: Stale): Op[] {
   return kernel
     .links('host', { kind: 'veth' })
-    .filter(({ alias, name }) => alias?.startsWith(`${network}/`) && stale.link(alias, name))
+    .filter(({ alias, name }) => alias !== undefined && isAliasOf(network, alias) && stale.link(alias, name))
     .map(({ name }): Op => ({ op: 'link.del', in: 'host', dev: name }));
 }
 

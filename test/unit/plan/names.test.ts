@@ -1,10 +1,13 @@
 import t from 'tap';
+import type { Attachment } from '../../../src/cni/attachment.ts';
 import {
   attachmentComment,
   attachmentHash,
   hash64,
   hostVethAlias,
   hostVethName,
+  hostVethNameOfAlias,
+  isAliasOf,
   macAddress,
   vlanGatewayPortName,
 } from '../../../src/plan/names.ts';
@@ -67,9 +70,42 @@ t.test('MAC addresses are unicast and locally administered, and differ by node, 
   }
 });
 
+t.test('an alias fits the kernel, tells whose it is, and stays one per attachment', async (t) => {
+  const bytes = (text: string) => Buffer.byteLength(text);
+  const whole = { network: 'n'.repeat(100), containerID: 'c'.repeat(148), ifname: 'eth0' };
+  t.equal(bytes(hostVethAlias(whole)), 254);
+  t.equal(hostVethAlias(whole), `${whole.network}/${whole.containerID}/eth0`);
+  const table: [string, Attachment][] = [
+    ['one byte too long', { ...whole, containerID: 'c'.repeat(149) }],
+    ['an interface whose name has more bytes than characters', { ...whole, ifname: 'éééé' }],
+    ['a long network', { network: 'n'.repeat(240), containerID: 'c'.repeat(64), ifname: 'eth0' }],
+    ['a long container ID', { network: 'n', containerID: 'c'.repeat(4000), ifname: 'a'.repeat(15) }],
+    ['both', { network: 'n'.repeat(255), containerID: 'c'.repeat(255), ifname: 'ééééééé' }],
+  ];
+  for (const [title, attachment] of table) {
+    const alias = hostVethAlias(attachment);
+    t.ok(bytes(alias) <= 254, `${title}: ${bytes(alias)} bytes`);
+    t.match(alias, /^n+(~[0-9a-f]{16})?\/c+~[0-9a-f]{16}\//, title);
+    t.ok(isAliasOf(attachment.network, alias), title);
+    t.notOk(isAliasOf(`${attachment.network.slice(0, -1)}m`, alias), title);
+    t.equal(hostVethNameOfAlias(alias), hostVethName(attachment), title);
+    for (const other of [
+      { ...attachment, network: `${attachment.network}x` },
+      { ...attachment, containerID: `${attachment.containerID}x` },
+    ]) {
+      t.not(hostVethAlias(other), alias, title);
+    }
+  }
+  t.ok(isAliasOf(whole.network, hostVethAlias(whole)));
+  t.equal(hostVethNameOfAlias(hostVethAlias(whole)), hostVethName(whole));
+  for (const alias of ['', 'uplink', 'a/b', 'a/b/c/d', '/b/c']) t.equal(hostVethNameOfAlias(alias), undefined, alias);
+});
+
 t.test('a comment fits what nft reads back, and stays one per attachment', async (t) => {
   const long = { network: 'n'.repeat(60), containerID: 'c'.repeat(64), ifname: 'eth0' };
   const other = { ...long, network: `${'n'.repeat(59)}m` };
   t.ok(attachmentComment(long).length < 128);
+  const wide = { network: 'n'.repeat(30), containerID: 'c'.repeat(53), ifname: 'ééééééé' };
+  t.ok(Buffer.byteLength(attachmentComment(wide)) < 128, 'bytes count, not characters');
   t.not(attachmentComment(long), attachmentComment(other));
 });
