@@ -1,6 +1,6 @@
 import { askedVersion } from './cni/asked-version.ts';
 import { asCniError, CniError, code, errorDocument } from './cni/error.ts';
-import type { NetConf } from './cni/netconf.ts';
+import type { IpamConf, NetConf } from './cni/netconf.ts';
 import { parseNetConf } from './cni/parse-netconf.ts';
 import { type Command, parseRequest, type Request } from './cni/request.ts';
 import type { Result } from './cni/result.ts';
@@ -9,7 +9,7 @@ import { newestVersion } from './cni/version.ts';
 import type { Host } from './host.ts';
 import { type Logger, silent } from './log/logger.ts';
 import { add } from './verbs/add.ts';
-import type { Context, IpamConf } from './verbs/context.ts';
+import type { Context } from './verbs/context.ts';
 import { del } from './verbs/del.ts';
 import { version } from './verbs/version.ts';
 

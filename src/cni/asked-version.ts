@@ -1,3 +1,5 @@
+import { text } from '../linux/bytes.ts';
+import { withoutMark } from './decode-json.ts';
 import { isSupported } from './version.ts';
 
 /**
@@ -6,7 +8,7 @@ import { isSupported } from './version.ts';
  */
 export function askedVersion(stdin: Uint8Array): string | undefined {
   try {
-    const conf: unknown = JSON.parse(new TextDecoder().decode(stdin));
+    const conf: unknown = JSON.parse(withoutMark(text(stdin)));
     if (typeof conf !== 'object' || conf === null) return undefined;
     const entry = Object.entries(conf).findLast(([key]) => key.toLowerCase() === 'cniversion');
     const version: unknown = entry?.[1];

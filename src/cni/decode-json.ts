@@ -1,16 +1,15 @@
+import { strictText } from '../linux/bytes.ts';
 import { CniError, code } from './error.ts';
 import { found, isObject } from './schema.ts';
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
-
 /**
  * The JSON object in a text. `what` names the text in messages: `network configuration`.
- * Throws CniError 6; line and column are those that the engine gives (V8 does, JavaScriptCore does not).
+ * Throws CniError 6; line and column are those that the engine gives (V8 does).
  */
 export function decodeJson(input: Uint8Array | string, what: string): object {
   let value: unknown;
   try {
-    const text = typeof input === 'string' ? input : decoder.decode(input);
+    const text = typeof input === 'string' ? input : withoutMark(strictText(input));
     if (text.trim() === '') throw refuse(what, 'is empty; expected a JSON object');
     value = JSON.parse(text);
   } catch (error) {
@@ -20,5 +19,8 @@ export function decodeJson(input: Uint8Array | string, what: string): object {
   if (!isObject(value)) throw refuse(what, `is ${found(value)}; expected a JSON object`);
   return value;
 }
+
+/** A byte order mark says nothing in UTF-8, and JSON may begin behind one. RFC 8259, 8.1 */
+export const withoutMark = (text: string): string => (text.startsWith('\ufeff') ? text.slice(1) : text);
 
 const refuse = (what: string, problem: string) => new CniError(code.decodingFailure, `the ${what} ${problem}`);

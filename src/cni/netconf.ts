@@ -68,3 +68,11 @@ export interface NetConf {
   logLevel?: string;
   logFile?: string;
 }
+
+/** The configuration of a process that another plugin runs as its IPAM plugin (`ipam.type` is `tsbridge`, `type` is not). */
+export type IpamConf = Pick<
+  NetConf,
+  'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments' | 'statusErrorWhenFull'
+> & {
+  ipam: HostLocalConf;
+};

@@ -1,9 +1,9 @@
 import { formatIp, parseIp } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
-import { parseRangeSets, type RawRangeSet } from '../ipam/range.ts';
 import { parseRequestedIp } from './args.ts';
 import { CniError } from './error.ts';
 import type { HostLocalConf, RangeSet } from './netconf.ts';
+import { parseRangeSets, type RawRangeSet } from './parse-ranges.ts';
 import type { Command, Request } from './request.ts';
 import { route } from './route.ts';
 import {
@@ -38,7 +38,7 @@ type RawRange = Partial<Record<'subnet' | 'rangeStart' | 'rangeEnd' | 'gateway',
 
 export const rangeShape = { subnet: text, rangeStart: text, rangeEnd: text, gateway: text };
 
-/** Range sets as they are written: a list of lists of ranges. What the addresses mean is for ipam/range.ts to check. */
+/** Range sets as they are written: a list of lists of ranges. What the addresses mean is for parse-ranges.ts to check. */
 export const rawRangeSets = (): Schema<RawRange[][]> =>
   list(list(object(rangeShape), 'a list of ranges'), 'a list of lists of ranges');
 

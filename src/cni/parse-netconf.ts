@@ -1,10 +1,9 @@
-import type { IpamConf } from '../verbs/context.ts';
 import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
 import type { Judge } from './judge.ts';
 import { logLevels } from './log-level.ts';
 import { macProblem, parseMac } from './mac.ts';
-import type { DelegatedIpamConf, HostLocalConf, NetConf, VlanRange } from './netconf.ts';
+import type { DelegatedIpamConf, HostLocalConf, IpamConf, NetConf, VlanRange } from './netconf.ts';
 import { parseHostLocal, rawRangeSets, requestedIps } from './parse-ipam.ts';
 import { type Command, ifnameProblem, isSafeName, type Request } from './request.ts';
 import type { Result } from './result.ts';

@@ -157,7 +157,7 @@ async function subnetFilter(subnet: string | undefined) {
   }
   const cidr = new IPCIDR(subnet);
   const { capacity, makePool } = await import('../ipam/pool.ts');
-  const { parseRangeSets } = await import('../ipam/range.ts');
+  const { parseRangeSets } = await import('../cni/parse-ranges.ts');
   const total = parseRangeSets([{ path: '--subnet', range: { subnet } }]).reduce(
     (sum, set) => sum + capacity(makePool(set, [])),
     0n,

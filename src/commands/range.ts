@@ -1,11 +1,11 @@
 import IPCIDR from 'ip-cidr';
 import { CniError, code } from '../cni/error.ts';
 import type { HostLocalConf } from '../cni/netconf.ts';
+import { parseRangeSets } from '../cni/parse-ranges.ts';
 import type { Host } from '../host.ts';
 import { formatIp, parseIp } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
 import { capacity, makePool } from '../ipam/pool.ts';
-import { parseRangeSets } from '../ipam/range.ts';
 import { table } from './table.ts';
 
 /** `tsbridge range 10.1.0.0/16`: what the prefix comes to as the subnet of a range. Host bits are cleared. Throws CniError. */

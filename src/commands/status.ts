@@ -1,11 +1,11 @@
-import type { HostLocalConf, NetConf } from '../cni/netconf.ts';
+import type { HostLocalConf, IpamConf, NetConf } from '../cni/netconf.ts';
 import type { Host } from '../host.ts';
 import { capacity, makePool, namesInPool, showPool } from '../ipam/pool.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { lstatIfThere, readdir } from '../linux/files.ts';
 import { silent } from '../log/logger.ts';
 import { asIpam } from '../verbs/as-ipam.ts';
-import type { Context, IpamConf } from '../verbs/context.ts';
+import type { Context } from '../verbs/context.ts';
 import { bridgePortsMax, status } from '../verbs/status.ts';
 import { readConf } from './read-conf.ts';
 

@@ -70,6 +70,9 @@ export function utf8Length(text: string): number {
 export const text = (bytes: Uint8Array, from = 0, to = bytes.length): string =>
   engine.decode(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
 
+/** The text of UTF-8. Throws TypeError for what is none. */
+export const strictText = (bytes: Uint8Array): string => engine.decode(bytes, true);
+
 /** The text up to the first NUL. */
 export function textToNul(bytes: Uint8Array, from = 0, to = bytes.length): string {
   let end = from;

@@ -1,8 +1,9 @@
 import { CniError, code } from '../cni/error.ts';
+import type { IpamConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
 import { hostLocal } from '../ipam/host-local.ts';
 import { attachmentHash } from '../plan/names.ts';
-import type { Context, IpamConf } from './context.ts';
+import type { Context } from './context.ts';
 import { whenFull } from './when-full.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { HostLocalConf, NetConf } from '../cni/netconf.ts';
+import type { NetConf } from '../cni/netconf.ts';
 import type { Request } from '../cni/request.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
@@ -20,11 +20,3 @@ export interface Context<Conf = NetConf> {
    */
   onAbort(undo: () => Error[] | Promise<Error[]>): void;
 }
-
-/** The configuration of a process that another plugin runs as its IPAM plugin (`ipam.type` is `tsbridge`, `type` is not). */
-export type IpamConf = Pick<
-  NetConf,
-  'cniVersion' | 'name' | 'type' | 'prevResult' | 'validAttachments' | 'statusErrorWhenFull'
-> & {
-  ipam: HostLocalConf;
-};

@@ -10,8 +10,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { asCniError, CniError, errorDocument } from '../../src/cni/error.ts';
+import { parseRangeSets, type RawRange } from '../../src/cni/parse-ranges.ts';
 import { hostLocal } from '../../src/ipam/host-local.ts';
-import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
 import { systemCalls } from '../../src/linux/system-calls.ts';
 import { silent } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';

@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostLocalConf } from '../../src/cni/netconf.ts';
+import { parseRangeSets, type RawRange } from '../../src/cni/parse-ranges.ts';
 import { type HostLocal, hostLocal } from '../../src/ipam/host-local.ts';
-import { parseRangeSets, type RawRange } from '../../src/ipam/range.ts';
 import { type SystemCalls, systemCalls } from '../../src/linux/system-calls.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { attachmentHash } from '../../src/plan/names.ts';

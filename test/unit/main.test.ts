@@ -1,8 +1,9 @@
 import t from 'tap';
 import { Call, dispatch, type Verbs } from '../../src/call.ts';
 import { CniError } from '../../src/cni/error.ts';
+import type { IpamConf } from '../../src/cni/netconf.ts';
 import type { Result } from '../../src/cni/result.ts';
-import type { Context, IpamConf } from '../../src/verbs/context.ts';
+import type { Context } from '../../src/verbs/context.ts';
 import { type FakeHostOptions, fakeHost } from '../support/fake-host.ts';
 
 const result: Result = {

@@ -10,8 +10,9 @@ import type { NetlinkSocket } from '../../netlink/socket.ts';
 import { show } from '../../plan/op.ts';
 import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
 import { removeGoLeftovers } from '../leftovers/leftovers.ts';
-import { commit, dumper } from './commit.ts';
-import { nftablesMissing, nftablesUsable } from './error.ts';
+import { commit, dumper } from '../nftables/commit.ts';
+import { nftablesMissing } from '../nftables/error.ts';
+import type { Step } from '../nftables/transaction.ts';
 import { masqueradeGaps, spoofCheckGaps } from './gaps.ts';
 import { FAMILY } from './masquerade.ts';
 import { MasqAdd } from './masquerade-add.ts';
@@ -19,7 +20,7 @@ import { MasqDel } from './masquerade-del.ts';
 import { setName, TABLE } from './names.ts';
 import type { Firewall, FirewallOp, MakeFirewall } from './port.ts';
 import { type Checked, readChecked, SpoofCheckAdd, SpoofCheckDel } from './spoof-check.ts';
-import type { Step } from './transaction.ts';
+import { nftablesUsable } from './usable.ts';
 
 /** Masquerade and MAC spoof checks in nf_tables. */
 export const makeFirewall: MakeFirewall = (open) => new NftFirewall(open);

@@ -5,7 +5,8 @@ import { elementsIn, getElements } from '../../netlink/nftables/set.ts';
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import type { FirewallGap, LocalPrefixes } from '../../plan/state.ts';
-import { dumper } from './commit.ts';
+import { dumper } from '../nftables/commit.ts';
+import type { Dump } from '../nftables/transaction.ts';
 import {
   compareKeys,
   intervalsOf,
@@ -22,7 +23,6 @@ import {
   FAMILY as SPOOF_CHECK_FAMILY,
   RULE_TEXT as SPOOF_CHECK_RULE_TEXT,
 } from './spoof-check.ts';
-import type { Dump } from './transaction.ts';
 
 /** Of what masquerades a network's pods what is missing: of each family the rule, or prefixes in the set that the rule excepts. */
 export function masqueradeGaps(socket: NetlinkSocket, network: string, local: LocalPrefixes): FirewallGap[] {

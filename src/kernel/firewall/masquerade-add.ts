@@ -5,6 +5,7 @@ import { addressBytes, type Interval } from '../../netlink/nftables/address.ts';
 import { getRules, hasRuleOn } from '../../netlink/nftables/rule.ts';
 import { delElements, elementsIn, getElement, getElements, getSet, newElements } from '../../netlink/nftables/set.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import {
   CHAIN,
   compareKeys,
@@ -16,7 +17,6 @@ import {
   pushNetwork,
 } from './masquerade.ts';
 import { setName, TABLE } from './names.ts';
-import type { Answer, Dump, Step, Transaction } from './transaction.ts';
 
 /** One address to be masqueraded. */
 export interface Pod {

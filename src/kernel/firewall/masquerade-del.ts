@@ -14,10 +14,10 @@ import {
 } from '../../netlink/nftables/set.ts';
 import { delTable, getTables, tableOf } from '../../netlink/nftables/table.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import { CHAIN, FAMILY } from './masquerade.ts';
 import type { Pod } from './masquerade-add.ts';
 import { setName, TABLE } from './names.ts';
-import type { Answer, Dump, Step, Transaction } from './transaction.ts';
 
 interface Entry extends Pod {
   key: Uint8Array;

@@ -19,8 +19,8 @@ import { type Element, KEY, newSet } from '../../netlink/nftables/set.ts';
 import { newTable } from '../../netlink/nftables/table.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Step, Transaction } from '../nftables/transaction.ts';
 import { ruleComment, setName, TABLE, TABLE_COMMENT } from './names.ts';
-import type { Step, Transaction } from './transaction.ts';
 
 export const CHAIN = 'postrouting';
 export const FAMILY = NFPROTO.INET;

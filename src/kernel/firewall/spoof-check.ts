@@ -18,8 +18,8 @@ import {
 import { delTable, newTable } from '../../netlink/nftables/table.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import { TABLE, TABLE_COMMENT } from './names.ts';
-import type { Answer, Dump, Step, Transaction } from './transaction.ts';
 
 export const FAMILY = NFPROTO.BRIDGE;
 export const CHAIN = 'prerouting';

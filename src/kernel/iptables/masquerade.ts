@@ -1,8 +1,8 @@
 import type { Attachment } from '../../cni/attachment.ts';
 import { asCniError } from '../../cni/error.ts';
 import { type Family, familyOf } from '../../ip/address.ts';
-import { sha512Hex } from '../sha512.ts';
 import { failure, type Iptables, jumpsTo, listChain, removal, removeChain, restore } from './run.ts';
+import { sha512Hex } from './sha512.ts';
 
 /** One address of an attachment, and the prefixes that it reaches with its own address. */
 export interface MasqAddress {

@@ -4,7 +4,7 @@ import type { Family } from '../../ip/address.ts';
 import { readShortFileIfThere, SystemError } from '../../linux/files.ts';
 import { getTables, tableOf } from '../../netlink/nftables/table.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
-import { commit, dumper } from '../firewall/commit.ts';
+import { commit, dumper } from '../nftables/commit.ts';
 import { isSuspect } from './suspects.ts';
 
 /** iptables-legacy, which is no part of nf_tables. */

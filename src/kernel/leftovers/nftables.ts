@@ -5,8 +5,8 @@ import { delChain, getChain } from '../../netlink/nftables/chain.ts';
 import { delRule, getRules, ruleOf } from '../../netlink/nftables/rule.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
-import type { Answer, Dump, Step, Transaction } from '../firewall/transaction.ts';
-import { sha512Hex } from '../sha512.ts';
+import { sha512Hex } from '../iptables/sha512.ts';
+import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import { chainsOf } from './iptables.ts';
 import { isIptables, isMasquerade, isSpoofCheck, masquerade, type Table } from './suspects.ts';
 

@@ -2,7 +2,7 @@ import type { Attachment } from '../../cni/attachment.ts';
 import { latin1 } from '../../linux/bytes.ts';
 import { getRules } from '../../netlink/nftables/rule.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
-import type { Dump } from '../firewall/transaction.ts';
+import type { Dump } from '../nftables/transaction.ts';
 
 /** A table of nf_tables. */
 export interface Table {

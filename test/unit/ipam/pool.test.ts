@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { parseRangeSets, type RawRange } from '../../../src/cni/parse-ranges.ts';
 import { formatIp, type Ip, parseIp } from '../../../src/ip/address.ts';
 import {
   candidates,
@@ -11,7 +12,6 @@ import {
   type Pool,
   showPool,
 } from '../../../src/ipam/pool.ts';
-import { parseRangeSets, type RawRange } from '../../../src/ipam/range.ts';
 
 function pool(ranges: RawRange[], exclude: string[] = []) {
   const [set = []] = parseRangeSets([{ path: 'ipam.ranges[0]', ranges }]);

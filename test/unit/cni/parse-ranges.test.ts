@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseRangeSets, type RawRange, type RawRangeSet } from '../../../src/ipam/range.ts';
+import { parseRangeSets, type RawRange, type RawRangeSet } from '../../../src/cni/parse-ranges.ts';
 
 const one = (range: RawRange): RawRangeSet[] => [{ path: 'ipam.ranges[0]', ranges: [range] }];
 

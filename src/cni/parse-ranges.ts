@@ -1,7 +1,7 @@
-import { CniError, code } from '../cni/error.ts';
-import type { Range, RangeSet } from '../cni/netconf.ts';
 import { bitsOf, formatIp, type Ip, parseIp } from '../ip/address.ts';
 import { contains, formatPrefix, lastOf, networkOf, type Prefix, parsePrefix } from '../ip/prefix.ts';
+import { CniError, code } from './error.ts';
+import type { Range, RangeSet } from './netconf.ts';
 
 /** A range as the configuration writes it. An empty text counts as absent, as in Go's net.IP. */
 export interface RawRange {
