@@ -36,7 +36,7 @@ for (const build of builds) {
           container: host.container(),
           conf: network({ cniVersion }),
         });
-        const [{ address: mac }] = host.ip('link', 'show', 'dev', 'br0.100') as { address: string }[];
+        const [{ address: mac }] = host.ip('link', 'show', 'dev', 'br0.100') as [{ address: string }];
         t.match(
           json?.interfaces,
           [
