@@ -19,12 +19,14 @@ export function explain(context: Pick<Context, 'conf' | 'sys' | 'log' | 'bootId'
   const attachment: Attachment = { network: conf.name, containerID: 'example', ifname: 'eth0' };
   const kernel = openKernel(context);
   const salt = nodeSalt(context, kernel);
-  const snapshot = observeHost(kernel, conf, attachment, salt);
+  const snapshot = observeHost(kernel, conf, salt);
   const ips = withGateways(conf, exampleAddresses(conf));
   const routes = resultRoutes(conf, { routes: conf.ipam && !('delegated' in conf.ipam) ? conf.ipam.routes : [] }, ips);
   const notes: string[] = [];
   if (conf.ipam && 'delegated' in conf.ipam)
-    notes.push(`# addresses come from the IPAM plugin ${conf.ipam.type}: not asked here`);
+    notes.push(
+      `# addresses come from the IPAM plugin ${conf.ipam.type}, which is run when the pair exists: not asked here`,
+    );
   for (const { address } of ips) notes.push(`# a lease for ${address} is written to the store first`);
   return [...notes, ...planAdd(conf, attachment, { ips, routes }, snapshot).map(show)];
 }

@@ -57,6 +57,7 @@ export function hostLocal(options: HostLocalOptions): HostLocal {
 }
 
 class HostLocalIpam implements HostLocal {
+  readonly needsInterface = false;
   private readonly options: HostLocalOptions;
   private readonly place: Place;
   private readonly store: Store;
@@ -80,6 +81,9 @@ class HostLocalIpam implements HostLocal {
     };
     this.store = new Store(this.place, conf.lockTimeoutMs);
   }
+
+  /** `add` itself refuses first. */
+  refuse(): void {}
 
   async add(): Promise<Lease> {
     const { conf } = this.options;

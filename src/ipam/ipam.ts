@@ -5,6 +5,13 @@ import type { Lease } from './lease.ts';
  * Another plugin takes its time, and so may a lock that others hold. All reject with CniError.
  */
 export interface Ipam {
+  /**
+   * Whether the attachment's interface has to be there, in its namespace, while `add`, `undoAdd` and `del` are at work: a plugin for DHCP talks
+   * through it. Our own store needs none, so its lease comes first and goes last: whatever dies half-way is found by it.
+   */
+  readonly needsInterface: boolean;
+  /** Throws what makes `add` fail for certain, before anything is changed. */
+  refuse(): void;
   /** Addresses for the attachment; all or none. */
   add(): Promise<Lease>;
   /** Gives back what this very `add` took, and nothing else. Never throws: what failed is returned. */

@@ -33,11 +33,21 @@ export const gatewayDevice = (conf: NetConf): string =>
   conf.vlan === 0 ? conf.bridge : vlanGatewayName(conf.bridge, conf.vlan);
 
 /** The operations of an ADD, in order. Pure: the same input gives the same plan. */
-export function planAdd(conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] {
+export const planAdd = (conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] => [
+  ...planInterface(conf, attachment, snapshot),
+  ...planAddresses(conf, attachment, wanted, snapshot),
+];
+
+/** The first of them: the pair, its host end a port of the bridge and in its VLAN, the container's end down and without addresses. */
+export const planInterface = (conf: NetConf, attachment: Attachment, snapshot: HostSnapshot): Op[] => [
+  ...bridgeOps(conf, snapshot),
+  ...vethOps(conf, attachment, snapshot),
+];
+
+/** The others: all that is known only when IPAM has given its addresses. */
+export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] {
   const hasIpv6 = wanted.ips.some((ip) => mustPrefix(ip.address).family === 6);
   return [
-    ...bridgeOps(conf, snapshot),
-    ...vethOps(conf, attachment, snapshot),
     ...gatewayOps(conf, wanted, snapshot),
     ...containerOps(conf, attachment, wanted, hasIpv6),
     ...masqueradeOps(conf, attachment, wanted),

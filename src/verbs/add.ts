@@ -1,29 +1,29 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { asCniError, CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
-import type { Dns, Result, ResultInterface, ResultIp } from '../cni/result.ts';
-import { newestVersion } from '../cni/version.ts';
+import type { Result } from '../cni/result.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { gatewayDevice, type HostSnapshot, planAdd, type Wanted } from '../plan/add.ts';
-import { containerMac, hostVethMac } from '../plan/addresses.ts';
+import { planAdd, planAddresses, planInterface, type Wanted } from '../plan/add.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import { ownUndo } from '../plan/own-undo.ts';
+import { addResult } from './add-result.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade, type Masquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
-import { observeHost, refuseAddressConflicts, refuseExistingInterface } from './observe.ts';
+import { observeHost, refuseAddressConflicts, refuseExistingHostEnd, refuseExistingInterface } from './observe.ts';
 import { Rollback, withUndoErrors } from './rollback.ts';
 
 /**
  * SPEC "ADD": adds the container to the network. First everything is read and whatever cannot go well refused; then the addresses are
  * taken, which makes the attachment findable; then the kernel is changed. Any failure undoes all of it.
+ * Another IPAM plugin may have to talk through the interface: it is run when the pair exists, with the container's end down.
  */
 export async function add(context: Context): Promise<Result> {
   const { conf, request } = context;
@@ -49,14 +49,14 @@ interface Job {
   lease: Lease | undefined; // once it is taken
 }
 
-/** Carries out the ADD; once more with iptables, and the same lease, when nf_tables turns out to be unable to masquerade. */
+/** Carries out the ADD; once more with iptables (and the same lease of our own store) when nf_tables turns out to be unable to masquerade. */
 async function attach(job: Job, masquerade: Masquerade): Promise<Result> {
   const { context, attachment, kernel, rollback } = job;
   const { log } = context;
   try {
     return await connect(job, masquerade);
   } catch (error) {
-    const undoErrors = await rollback.run(leaseSteps);
+    const undoErrors = await rollback.run(leaseSteps(job));
     if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
       log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
       return attach(job, await chooseMasquerade({ ...context.conf, ipMasqBackend: 'iptables' }, kernel, attachment));
@@ -68,31 +68,38 @@ async function attach(job: Job, masquerade: Masquerade): Promise<Result> {
 }
 
 async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
-  const { context, attachment, kernel, rollback } = job;
+  const { context, attachment, kernel, ipam, rollback } = job;
   const { conf } = masquerade;
   const salt = nodeSalt(context, kernel);
   refuseExistingInterface(kernel, attachment);
-  const snapshot = observeHost(kernel, conf, attachment, salt);
+  refuseExistingHostEnd(kernel, attachment);
+  let snapshot = observeHost(kernel, conf, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
+  ipam?.refuse();
 
-  job.lease ??= await takeLease(job);
+  const undo: Op[] = [];
+  if (ipam?.needsInterface) {
+    undoOnFailure(rollback, kernel, conf, attachment, undo);
+    kernel.apply(planInterface(conf, attachment, snapshot), undo);
+    job.lease = await takeLease(job);
+    // It took its time.
+    snapshot = observeHost(kernel, conf, salt);
+  } else {
+    job.lease ??= await takeLease(job);
+  }
   const ips = withGateways(conf, job.lease.ips);
   const wanted: Wanted = { ips, routes: resultRoutes(conf, job.lease, ips) };
   refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
-  const undo: Op[] = [];
-  undoOnFailure(rollback, kernel, conf, attachment, undo);
-  kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
+  if (ipam?.needsInterface) {
+    kernel.apply(planAddresses(conf, attachment, wanted, snapshot), undo);
+  } else {
+    undoOnFailure(rollback, kernel, conf, attachment, undo);
+    kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
+  }
   rollback.push(() => masquerade.undo());
   await masquerade.add(ips);
-
-  const interfaces = interfacesOf(kernel, conf, attachment, context.request.netns, snapshot, ips.length > 0);
-  return mergePrevious(conf, {
-    interfaces,
-    ips: ips.map((ip) => ({ ...ip, interface: containerIndex })),
-    routes: wanted.routes,
-    dns: hasDns(conf.dns) ? conf.dns : job.lease.dns,
-  });
+  return addResult(kernel, conf, { attachment, sandbox: context.request.netns, snapshot, wanted, lease: job.lease });
 }
 
 /** The pair goes first, then the gateway that only it has used, and then the bridge, which cannot go as long as the gateway is a port of it. */
@@ -106,13 +113,17 @@ function undoOnFailure(rollback: Rollback, kernel: Kernel, conf: NetConf, attach
   rollback.push(() => kernel.undo(own().attachment));
 }
 
-/** How many steps of the rollback `takeLease` makes. They are the first. */
-const leaseSteps = 1;
+/** How many steps of the rollback a lease is that may be kept for a second try: of our own store, whose lease comes first. */
+const leaseSteps = ({ ipam }: Job) => (ipam?.needsInterface ? 0 : 1);
 
-/** Takes the addresses. As in DEL they are given back last, and only when nothing is left that may still have them. */
+/**
+ * Takes the addresses. As in DEL those of our own store are given back last, and only when nothing is left that may still have them; another
+ * plugin's while there still is an interface.
+ */
 async function takeLease({ ipam, rollback }: Job): Promise<Lease> {
   let lease: Lease = { ips: [], routes: [], dns: {} };
-  rollback.push((left) => (left.length > 0 && lease.ips.length > 0 ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
+  const mustStay = (left: readonly Error[]) => left.length > 0 && lease.ips.length > 0 && !ipam?.needsInterface;
+  rollback.push((left) => (mustStay(left) ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
   if (!ipam) return lease;
   lease = await ipam.add();
   if (lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
@@ -124,63 +135,10 @@ function leaseKept({ ips }: Lease): Error {
   return new Error(`the lease of ${addresses.join(' and ')} (kept, because what is left may still have the address)`);
 }
 
-// The reference's order: bridge, host end, container end.
-const containerIndex = 2;
-
 /** The gateways that are certain before an address is taken: those of sets with a single range. */
 function knownGateways(conf: NetConf): string[] {
   if (!conf.ipam || 'delegated' in conf.ipam) return [];
   return conf.ipam.ranges.flatMap(([range, ...others]) =>
     range && others.length === 0 ? [`${range.gateway}${range.subnet.slice(range.subnet.indexOf('/'))}`] : [],
   );
-}
-
-const hasDns = ({ nameservers, domain, search, options }: Dns) =>
-  Boolean(nameservers?.length || domain || search?.length || options?.length);
-
-function interfacesOf(
-  kernel: Kernel,
-  conf: NetConf,
-  attachment: Attachment,
-  sandbox: string,
-  snapshot: HostSnapshot,
-  hasAddresses: boolean,
-): ResultInterface[] {
-  const hostDev = hostVethName(attachment);
-  const { salt } = snapshot;
-  const isNewest = conf.cniVersion === newestVersion;
-  const bridge = (isNewest ? undefined : snapshot.bridge?.link) ?? kernel.link('host', conf.bridge);
-  const interfaces: ResultInterface[] = [
-    { name: conf.bridge, mac: bridge?.mac ?? '' },
-    { name: hostDev, mac: hostVethMac(salt, attachment) },
-    { name: attachment.ifname, mac: containerMac(conf, salt, attachment), sandbox },
-  ];
-  const links = [bridge];
-  if (isNewest) links.push(kernel.link('host', hostDev), kernel.link('container', attachment.ifname));
-  // As in the reference's result, the interface that has the VLAN's gateway comes last.
-  if (conf.vlan !== 0 && conf.isGateway && hasAddresses) {
-    const dev = gatewayDevice(conf);
-    const link = (isNewest ? undefined : snapshot.vlanGateway?.link) ?? kernel.link('host', dev);
-    interfaces.push({ name: dev, mac: link?.mac ?? '' });
-    links.push(link);
-  }
-  // SPEC 1.1.0 added `mtu`.
-  if (!isNewest) return interfaces;
-  return interfaces.map((item, i) => ({ ...item, ...(links[i] ? { mtu: links[i].mtu } : {}) }));
-}
-
-/**
- * SPEC "ADD": a plugin that is not first in its list passes on what came before it. Behind its own: plugins that come later take the first
- * interfaces and addresses for those of the pod.
- */
-function mergePrevious({ prevResult, dns }: NetConf, own: Result): Result {
-  if (!prevResult) return own;
-  const offset = own.interfaces.length;
-  const behind = (ip: ResultIp) => (ip.interface === undefined ? ip : { ...ip, interface: ip.interface + offset });
-  return {
-    interfaces: [...own.interfaces, ...prevResult.interfaces],
-    ips: [...own.ips, ...prevResult.ips.map(behind)],
-    routes: [...own.routes, ...prevResult.routes],
-    dns: hasDns(dns) || hasDns(own.dns) ? own.dns : prevResult.dns,
-  };
 }

@@ -14,8 +14,8 @@ import { openIpam } from './ipam.ts';
 
 /**
  * SPEC "DEL": removes the attachment. Every step is tried, whatever the others do; what is missing counts as removed. The lease goes
- * last, and only when the interface is gone: its address is in use until then. Throws the first error when something could not be
- * removed, so that the runtime tries again.
+ * last, and only when the interface is gone: its address is in use until then. Another IPAM plugin comes first: it may release its lease
+ * through the interface. Throws the first error when something could not be removed, so that the runtime tries again.
  */
 export async function del(context: Context): Promise<void> {
   const { request, conf, log } = context;
@@ -31,9 +31,10 @@ export async function del(context: Context): Promise<void> {
   };
 
   const kernel = openKernel(context);
+  const ipam = await openIpam(context, kernel, attachment);
+  if (ipam?.needsInterface) await release(ipam, errors);
   const hostEnd = removeLinkAside(context.sys, log, hostVethName(attachment));
 
-  const ipam = await openIpam(context, kernel, attachment);
   const held = await heldByIpam(ipam, errors);
   const addresses = heldAddresses(attempt, held, kernel, conf, attachment);
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
@@ -60,17 +61,19 @@ export async function del(context: Context): Promise<void> {
     errors.push(asCniError(error));
   }
   if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
-  if (removed) {
-    try {
-      await ipam?.del();
-    } catch (error) {
-      errors.push(asCniError(error));
-    }
-  }
+  if (ipam && !ipam.needsInterface && removed) await release(ipam, errors);
 
   for (const error of errors) log.error('DEL', { error: error.message });
   const [first, ...others] = errors;
   if (first) throw withOthers(asCniError(first), others);
+}
+
+async function release(ipam: Ipam, errors: Error[]): Promise<void> {
+  try {
+    await ipam.del();
+  } catch (error) {
+    errors.push(asCniError(error));
+  }
 }
 
 /** SPEC "DEL": CNI_NETNS may be empty, and its path may be gone; what the kernel has removed with it is removed. */

@@ -7,12 +7,8 @@ import { compareAddresses } from '../plan/gateway.ts';
 import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
 
-/**
- * Reads what an ADD has to know of the host, and refuses what cannot go well. Changes nothing.
- * Throws CniError 102 when a name is taken by something that is not the attachment's.
- */
-export function observeHost(kernel: Kernel, conf: NetConf, attachment: Attachment, salt: string): HostSnapshot {
-  refuseExistingHostEnd(kernel, attachment);
+/** Reads what an ADD has to know of the host. Changes nothing. Throws CniError 102 when the bridge's name is taken by something else. */
+export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSnapshot {
   const link = kernel.link('host', conf.bridge);
   if (!link) return { salt };
   if (link.kind !== 'bridge') {
@@ -42,8 +38,8 @@ export function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment):
   });
 }
 
-/** The host's end that this ADD would make must not be there: it may be what keeps a running container connected. */
-function refuseExistingHostEnd(kernel: Kernel, attachment: Attachment): void {
+/** The host's end that this ADD would make must not be there: it may be what keeps a running container connected. Throws CniError 102. */
+export function refuseExistingHostEnd(kernel: Kernel, attachment: Attachment): void {
   const dev = hostVethName(attachment);
   const link = kernel.link('host', dev);
   if (!link) return;

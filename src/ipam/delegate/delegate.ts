@@ -29,11 +29,16 @@ export function delegate(options: DelegateOptions): Ipam {
 }
 
 class Delegate implements Ipam {
+  readonly needsInterface = true;
   private readonly options: DelegateOptions;
   private added = false;
 
   constructor(options: DelegateOptions) {
     this.options = options;
+  }
+
+  refuse(): void {
+    this.find();
   }
 
   async add(): Promise<Lease> {
