@@ -50,12 +50,36 @@ export class CniError extends Error {
   }
 }
 
-/** Any thrown value as a CniError; what is not one already becomes `internal` (999). */
+/** What to do about the limits that any system call may meet. */
+const remedies: Record<string, string> = {
+  EMFILE:
+    'The process may not open more files: raise the limit that it inherits from the runtime (ulimit -n, LimitNOFILE=).',
+  ENFILE: 'The host has as many open files as it may: raise fs.file-max, or end what holds them.',
+  ENOMEM: 'The host, or the cgroup of the runtime, is out of memory.',
+};
+
+/** Any thrown value as a CniError: a system call that failed is an I/O failure (5), whatever else is not one already `internal` (999). */
 export function asCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
+  if (isSystemError(thrown)) {
+    const { syscall, path, code: name } = thrown;
+    const details = remedies[name];
+    return new CniError(code.ioFailure, `cannot ${syscall}${path === undefined ? '' : ` ${path}`}: ${name}`, {
+      ...(details === undefined ? {} : { details }),
+      cause: thrown,
+    });
+  }
   const msg = thrown instanceof Error ? thrown.message : String(thrown);
   return new CniError(code.internal, msg, { cause: thrown });
 }
+
+/** SystemError of linux/files.ts, told by its shape: the protocol knows no kernel. */
+const isSystemError = (thrown: unknown): thrown is { code: string; syscall: string; path?: string } =>
+  thrown instanceof Error &&
+  'code' in thrown &&
+  typeof thrown.code === 'string' &&
+  'syscall' in thrown &&
+  typeof thrown.syscall === 'string';
 
 /** The error object that goes to stdout. SPEC "Error". */
 export function errorDocument(error: CniError, cniVersion: string): string {

@@ -1,14 +1,15 @@
 import type { Dns } from '../cni/result.ts';
-import { readText } from '../linux/files.ts';
+import { text } from '../linux/bytes.ts';
+import { readRegularFile } from '../linux/files.ts';
 import { ioFailure } from './store/io-failure.ts';
 
 /**
  * The DNS settings of a resolv.conf(5) text, read as the reference plugin reads it: `nameserver` lines add up, the last `domain`
  * counts, and all words of all `search` and `options` lines are kept. Comments, unknown keywords and keywords without a value are skipped.
  */
-export function parseResolvConf(text: string): Dns {
+export function parseResolvConf(content: string): Dns {
   const dns: Dns = {};
-  for (const line of text.split('\n')) {
+  for (const line of content.split('\n')) {
     const [keyword = '', ...values] = line.trim().split(/\s+/);
     const [first] = values;
     if (first === undefined || keyword.startsWith('#') || keyword.startsWith(';')) continue;
@@ -20,16 +21,19 @@ export function parseResolvConf(text: string): Dns {
   return dns;
 }
 
+/** Much more than the kilobyte that such a file has. */
+const maxBytes = 1024 * 1024;
+
 /** The DNS settings of the file at `path`. @throws CniError 5 when it cannot be read. */
 export function readResolvConf(path: string): Dns {
   try {
-    return parseResolvConf(readText(path));
+    return parseResolvConf(text(readRegularFile(path, maxBytes)));
   } catch (error) {
     throw ioFailure(
       'read',
       path,
       error,
-      'The file is named by ipam.resolvConf; correct the path, or leave the key out.',
+      'The file is named by ipam.resolvConf, and must be a regular file of at most 1 MiB; correct the path, or leave the key out.',
     );
   }
 }

@@ -1,6 +1,15 @@
 import { CniError, code } from '../cni/error.ts';
 import { errno, errnoName } from '../linux/errno.ts';
-import { close, filesystemType, fstat, open, SystemError } from '../linux/files.ts';
+import {
+  close,
+  filesystemType,
+  filesystemTypeOf,
+  fstat,
+  open,
+  openPlace,
+  reopen,
+  SystemError,
+} from '../linux/files.ts';
 import { O } from '../linux/numbers.ts';
 import { abort, type SystemCalls } from '../linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
@@ -58,12 +67,6 @@ export class Netns implements Disposable {
     const fd = openNamespaceFile(path);
     const netns = new Netns(sys, path, fd, home);
     try {
-      // Of what was opened, not of the path again: it may be mounted over at any time.
-      if (filesystemType(`/proc/self/fd/${fd}`) !== NSFS_MAGIC) {
-        throw new CniError(code.invalidEnvironment, `CNI_NETNS: ${path} is not a network namespace`, {
-          details: 'the file is no namespace: it may be what a namespace that has been removed was mounted on',
-        });
-      }
       if (!allowOwn && isSame(fd, home.fd)) {
         throw new CniError(code.invalidNetNs, `CNI_NETNS: ${path} is the plugin's own network namespace`, {
           details: 'the container would be given interfaces of the host: set CNI_NETNS_OVERRIDE=1 if that is wanted',
@@ -117,16 +120,27 @@ export class Netns implements Disposable {
   }
 }
 
+/** NB: what is there is asked before it is opened: it may be anything, and a FIFO would wait for somebody to open its other end. */
 function openNamespaceFile(path: string): number {
+  let place: number | undefined;
   try {
-    return open(path, O.RDONLY);
+    place = openPlace(path);
+    if (filesystemTypeOf(place) === NSFS_MAGIC) return reopen(place, O.RDONLY);
+    throw new CniError(code.invalidEnvironment, `CNI_NETNS: ${path} is not a network namespace`, {
+      details: 'the file is no namespace: it may be what a namespace that has been removed was mounted on',
+    });
   } catch (error) {
+    if (error instanceof CniError) throw error;
     const name = error instanceof SystemError ? error.code : String(error);
+    // The process, or the host, has no descriptor or memory left: the path has nothing to do with it.
+    if (['EMFILE', 'ENFILE', 'ENOMEM'].includes(name)) throw error;
     throw new CniError(code.invalidEnvironment, `CNI_NETNS: cannot open ${path}: ${name}`, {
       details:
-        name === 'ENOENT' ? 'there is no such path: the network namespace has been removed, or was never made' : name,
+        name === 'ENOENT' ? 'there is no such path: the network namespace has been removed, or was never made' : '',
       cause: error,
     });
+  } finally {
+    if (place !== undefined) close(place);
   }
 }
 

@@ -138,6 +138,22 @@ export function lstatIfThere(path: string): Stat | undefined {
   return statOf(bytes);
 }
 
+/**
+ * A place in the tree, without opening what is there: a FIFO waits for its other end to be opened, and a device does what it likes. Links are
+ * followed. For `filesystemTypeOf`, `fstat` and `reopen`.
+ */
+export const openPlace = (path: string): number => open(path, O.PATH);
+
+/** Opens what `openPlace` has found, and nothing that has taken its place since. */
+export const reopen = (place: number, flags: number): number => open(`/proc/self/fd/${place}`, flags);
+
+/** The type of the file system that has what is open: `f_type`, fstatfs(2). */
+export function filesystemTypeOf(fd: number): number {
+  const bytes = new Uint8Array(128); // struct statfs
+  check(call(SYS.fstatfs, fd, bytes), 'fstatfs');
+  return u32(bytes); // of a long
+}
+
 /** The type of the file system that has the file: `f_type`, statfs(2). */
 export function filesystemType(path: string): number | undefined {
   const bytes = new Uint8Array(128); // struct statfs
@@ -251,8 +267,23 @@ export function readdir(path: string): string[] {
 }
 
 /** The whole of a file, whatever stat says of its length (/proc). Throws EFBIG beyond `maxBytes`. */
-export function readFile(path: string, maxBytes = 64 * 1024 * 1024): Uint8Array {
-  const fd = open(path, O.RDONLY);
+export const readFile = (path: string, maxBytes = 64 * 1024 * 1024): Uint8Array =>
+  readAllAndClose(open(path, O.RDONLY), path, maxBytes);
+
+/** The same of a path that somebody else names: a FIFO, a device or a directory is not opened, but EINVAL. */
+export function readRegularFile(path: string, maxBytes: number): Uint8Array {
+  const place = openPlace(path);
+  let fd: number;
+  try {
+    if (!fstat(place).isFile) throw new SystemError(errno.EINVAL, 'read', path);
+    fd = reopen(place, O.RDONLY);
+  } finally {
+    close(place);
+  }
+  return readAllAndClose(fd, path, maxBytes);
+}
+
+function readAllAndClose(fd: number, path: string, maxBytes: number): Uint8Array {
   try {
     let bytes = new Uint8Array(16384);
     let length = 0;

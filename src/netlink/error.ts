@@ -1,14 +1,17 @@
+import { CniError, code } from '../cni/error.ts';
 import { errnoName } from '../linux/errno.ts';
 import type { Outcome } from './message.ts';
 
 /** A request that the kernel refused. Whoever made it says what was tried; this says what the kernel answered. */
-export class NetlinkError extends Error {
+export class NetlinkError extends CniError {
   readonly errno: number; // positive
   readonly text: string | undefined; // the kernel's reason, from the extended ACK
   readonly offset: number | undefined; // of the attribute that the kernel dislikes
 
   constructor({ errno, text, offset }: Omit<Outcome, 'replies'>) {
-    super(text ? `${errnoName(errno)}: ${text}` : errnoName(errno));
+    super(code.kernel, text ? `${errnoName(errno)}: ${text}` : errnoName(errno), {
+      details: 'the kernel refused a netlink request',
+    });
     this.name = 'NetlinkError';
     this.errno = errno;
     this.text = text;
