@@ -63,7 +63,8 @@ export class Store implements Disposable {
     try {
       this.lock ??= StoreLock.open(`${place.dir}/lock`, place.sys);
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
+      // ENOTDIR: a file is where the store's directory would be.
+      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
       throw fromErrno(error, place.dir);
     }
     return this.with(this.lock, body, patience);
