@@ -7,12 +7,13 @@ import { deleteLink } from '../netlink/link-message.ts';
 import { decodeError, decodeMessages, encodeMessages, NLM_F, NLMSG } from '../netlink/message.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import { type Op, show } from '../plan/op.ts';
+import type { LinkState } from '../plan/state.ts';
 import { refusal } from './refusal.ts';
 
 const MSG_DONTWAIT = 0x40; // recv(2)
 
 /**
- * Begins to remove a link of the host, and goes on while the kernel does it. The kernel takes its time: unregister_netdevice() waits until no
+ * Begins to remove a link of the host (this very one, and no other that has its name by then), and goes on while the kernel does it. The kernel takes its time: unregister_netdevice() waits until no
  * processor can still be using the device (net/core/dev.c, netdev_run_todo(), rcu_barrier()), 10 to 20 ms that a DEL would spend asleep.
  *
  * NB: never call it inside a container's namespace, in which the thread would start and stay. The socket belongs to the host's anyway.
@@ -20,11 +21,15 @@ const MSG_DONTWAIT = 0x40; // recv(2)
  * Throws CniError 100 when there is no socket. Returns what waits for the end: it gives whether there was such a link, and throws
  * CniError 100 when the kernel refuses.
  */
-export function removeLinkAside(sys: SystemCalls, log: Logger, dev: string): () => boolean {
-  const op: Op = { op: 'link.del', in: 'host', dev };
+export function removeLinkAside(
+  sys: SystemCalls,
+  log: Logger,
+  { name, index }: Pick<LinkState, 'name' | 'index'>,
+): () => boolean {
+  const op: Op = { op: 'link.del', in: 'host', dev: name };
   const started = nowMs();
   const socket = NetlinkSocket.open(sys, protocol.ROUTE);
-  const request = encodeMessages([deleteLink(dev)], 1, [NLM_F.REQUEST | NLM_F.ACK]);
+  const request = encodeMessages([deleteLink(index)], 1, [NLM_F.REQUEST | NLM_F.ACK]);
   const end = sys.sendAside(socket.fd, request);
   return () => {
     try {

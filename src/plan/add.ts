@@ -5,7 +5,14 @@ import { mustPrefix } from '../ip/prefix.ts';
 import { bridgeMac, containerMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
 import { compareAddresses, gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { localPrefixes } from './masquerade.ts';
-import { attachmentComment, hostVethAlias, hostVethName, vlanGatewayName, vlanGatewayPortName } from './names.ts';
+import {
+  attachmentComment,
+  hostVethAlias,
+  hostVethName,
+  vlanGatewayAlias,
+  vlanGatewayName,
+  vlanGatewayPortName,
+} from './names.ts';
 import type { Op } from './op.ts';
 import type { LinkState } from './state.ts';
 import { usesVlans, vlanOps } from './vlan.ts';
@@ -125,7 +132,7 @@ function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[]
         dev,
         mac: vlanGatewayMac(snapshot.salt, dev),
         mtu: conf.mtu,
-        alias: `gateway of VLAN ${conf.vlan} on ${conf.bridge}`,
+        alias: vlanGatewayAlias(conf.bridge, conf.vlan),
         peer: { in: 'host', dev: port, mac: vlanGatewayMac(snapshot.salt, port), master: conf.bridge },
       });
       ops.push({ op: 'link.set', in: 'host', dev: port, up: true });

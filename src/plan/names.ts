@@ -85,6 +85,9 @@ export function hostVethNameOfAlias(alias: string): string | undefined {
 /** The gateway interface of a VLAN, in the host: reference name `<bridge>.<vlan>`. */
 export const vlanGatewayName = (bridge: string, vlan: number): string => `${bridge}.${vlan}`;
 
+/** The alias that it gets. */
+export const vlanGatewayAlias = (bridge: string, vlan: number): string => `gateway of VLAN ${vlan} on ${bridge}`;
+
 /** The bridge port behind a VLAN gateway. */
 export const vlanGatewayPortName = (bridge: string, vlan: number): string =>
   `veth${hash64(`vlan gateway\0${bridge}\0${vlan}`).slice(0, 11)}`;

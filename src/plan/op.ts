@@ -42,7 +42,8 @@ export type Op =
   | { op: 'masq.del'; network: string; address: string; comment: string }
   /** Drop frames that enter the bridge through `dev` with another source MAC than `mac`. */
   | { op: 'spoofcheck.add'; dev: string; mac: string; comment: string }
-  | { op: 'spoofcheck.del'; dev: string }
+  /** With `comment`, only when that is the comment of what checks `dev`. */
+  | { op: 'spoofcheck.del'; dev: string; comment?: string }
   /** Wait, by notification, until the port carries traffic (IFLA_OPERSTATE up). */
   | { op: 'wait.carrier'; dev: string; timeoutMs: number }
   /** Wait, by notification, until no IPv6 address of `dev` is tentative; a failed duplicate check is an error. */

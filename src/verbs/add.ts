@@ -72,7 +72,7 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   const { conf } = masquerade;
   const salt = nodeSalt(context, kernel);
   refuseExistingInterface(kernel, attachment);
-  refuseExistingHostEnd(kernel, attachment);
+  refuseExistingHostEnd(kernel, conf, attachment);
   let snapshot = observeHost(kernel, conf, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
   ipam?.refuse();

@@ -13,6 +13,7 @@ import type { FirewallGap, LinkState } from '../plan/state.ts';
 import { usesVlans } from '../plan/vlan.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
+import { isPair } from './proof.ts';
 
 /**
  * SPEC "CHECK": throws CniError 101, with every difference, when the attachment is not as ADD left it. Only the plugin's own part of
@@ -104,7 +105,7 @@ function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, conta
   for (const { name, sandbox } of previous.interfaces) {
     if (sandbox) continue;
     const link = kernel.link('host', name);
-    if (link?.kind === 'veth' && container && link.peerIndex === container.index) return link;
+    if (link?.kind === 'veth' && container && isPair(link, container)) return link;
   }
   return undefined;
 }

@@ -6,11 +6,12 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { removeLinkAside } from '../kernel/removal-aside.ts';
-import { attachmentComment, hostVethName, hostVethNameOfAlias } from '../plan/names.ts';
+import { attachmentComment, hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
+import { isHostEnd } from './proof.ts';
 
 /**
  * SPEC "DEL": removes the attachment. Every step is tried, whatever the others do; what is missing counts as removed. The lease goes
@@ -33,7 +34,7 @@ export async function del(context: Context): Promise<void> {
   const kernel = openKernel(context);
   const ipam = await openIpam(context, kernel, attachment);
   if (ipam?.needsInterface) await release(ipam, errors);
-  const hostEnd = removeLinkAside(context.sys, log, hostVethName(attachment));
+  const hostEnd = attempt(() => removeHostEnd(context, kernel, attachment));
 
   const held = await heldByIpam(ipam, errors);
   const addresses = heldAddresses(attempt, held, kernel, conf, attachment);
@@ -55,8 +56,8 @@ export async function del(context: Context): Promise<void> {
 
   let removed = false;
   try {
-    if (!hostEnd()) removeOtherPlugins(context, kernel, attachment);
-    removed = true;
+    if (hostEnd && !hostEnd()) await removeOtherPlugins(context, kernel, attachment);
+    removed = hostEnd !== undefined;
   } catch (error) {
     errors.push(asCniError(error));
   }
@@ -114,27 +115,25 @@ function heldAddresses(
   return mine.map(({ address }) => address);
 }
 
-/** Without a host end of ours: removes the pair of another plugin, whose host end has a name that we do not know. */
-function removeOtherPlugins(context: Context, kernel: Kernel, attachment: Attachment): void {
-  if (!openContainerIfThere(context, kernel) || !isOtherPlugins(kernel, attachment)) return;
-  kernel.apply([{ op: 'link.del', in: 'container', dev: attachment.ifname }], []);
+/** Begins to remove the pair by its host end. What it returns waits for the end of that, and tells whether there was one. */
+function removeHostEnd({ sys, log, conf }: Context, kernel: Kernel, attachment: Attachment): () => boolean {
+  const link = kernel.link('host', hostVethName(attachment));
+  if (link && isHostEnd(kernel, conf, attachment, link)) return removeLinkAside(sys, log, link);
+  if (link) log.warn(`${link.name} stays: it is not this attachment's`, { alias: link.alias ?? 'none' });
+  return () => false;
 }
 
-/**
- * Whether the container's interface is a pair that another plugin has made for this attachment: the Go plugin's host ends have random
- * names. A pair with an alias of ours belongs to another attachment, which has got the name of the interface since.
- */
-function isOtherPlugins(kernel: Kernel, attachment: Attachment): boolean {
-  const link = kernel.link('container', attachment.ifname);
-  if (link?.kind !== 'veth') return false;
-  const hostEnd = kernel.links('host', { kind: 'veth' }).find(({ index }) => index === link.peerIndex);
-  return hostEnd?.alias === undefined || hostEnd.name !== hostVethNameOfAlias(hostEnd.alias);
+/** Without a host end of ours: removes the pair of another plugin, whose host end has a name that we do not know. */
+async function removeOtherPlugins(context: Context, kernel: Kernel, attachment: Attachment): Promise<void> {
+  if (!openContainerIfThere(context, kernel)) return;
+  const { removeOtherPair } = await import('./other-pair.ts');
+  removeOtherPair(kernel, context.conf, attachment, context.request.netns, context.log);
 }
 
 function firewallOps(conf: NetConf, attachment: Attachment, addresses: readonly string[]): Op[] {
   const comment = attachmentComment(attachment);
   return [
-    { op: 'spoofcheck.del', dev: hostVethName(attachment) },
+    { op: 'spoofcheck.del', dev: hostVethName(attachment), comment },
     ...addresses.map((address): Op => ({ op: 'masq.del', network: conf.name, address, comment })),
   ];
 }

@@ -6,6 +6,7 @@ import { gatewayDevice, type HostSnapshot } from '../plan/add.ts';
 import { compareAddresses } from '../plan/gateway.ts';
 import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
+import { isHostEnd } from './proof.ts';
 
 /** Reads what an ADD has to know of the host. Changes nothing. Throws CniError 102 when the bridge's name is taken by something else. */
 export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSnapshot {
@@ -39,19 +40,17 @@ export function refuseExistingInterface(kernel: Kernel, { ifname }: Attachment):
 }
 
 /** The host's end that this ADD would make must not be there: it may be what keeps a running container connected. Throws CniError 102. */
-export function refuseExistingHostEnd(kernel: Kernel, attachment: Attachment): void {
+export function refuseExistingHostEnd(kernel: Kernel, conf: NetConf, attachment: Attachment): void {
   const dev = hostVethName(attachment);
   const link = kernel.link('host', dev);
   if (!link) return;
-  const own = hostVethAlias(attachment);
   throw new CniError(
     code.conflict,
-    `${dev} exists already, and belongs to ${link.alias ?? `a ${link.kind} interface`}`,
+    `${dev} exists already, and belongs to ${link.alias ?? `a ${link.kind ?? 'physical'} interface`}`,
     {
-      details:
-        link.alias === own || link.alias === undefined
-          ? 'an earlier ADD of this attachment was never deleted: run DEL for it first'
-          : `${own} needs that name: remove the interface with: ip link del ${dev}`,
+      details: isHostEnd(kernel, conf, attachment, link)
+        ? 'an earlier ADD of this attachment was never deleted: run DEL for it first'
+        : `${hostVethAlias(attachment)} needs that name, and DEL leaves what is not its own: find out whose it is, then rename or remove it (ip link del ${dev})`,
     },
   );
 }

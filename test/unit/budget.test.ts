@@ -35,7 +35,7 @@ const packages: { name: string; most: number; reason: string }[] = [
 ];
 
 /** What every process evaluates before it does anything: src/main.ts and all that it imports, which is what ADD and DEL need. */
-const hotMost = 230 * kB;
+const hotMost = 238 * kB;
 const hotPackages = ['netlink', 'tsbridge'];
 const hotBuiltins = ['node:v8'];
 
@@ -51,6 +51,7 @@ const lazyParts: Record<string, string> = {
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/iptables-legacy.ts': 'a node with the old iptables',
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/nftables.ts': 'a node where the reference plugin has been',
   'src/verbs/del.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',
+  'src/verbs/del.ts -> src/verbs/other-pair.ts': 'DEL finds no host end of ours',
   'src/verbs/ipam.ts -> src/ipam/delegate/delegate.ts': 'another IPAM plugin than host-local',
   'src/verbs/masquerade.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',
   'src/warm-up.ts -> src/verbs/as-ipam.ts': 'a start-up snapshot is made',

@@ -120,7 +120,7 @@ function stepsOf(ops: readonly FirewallOp[]): Part[] {
     if (op.op === 'spoofcheck.add') {
       stepFor(op.op, op, () => new SpoofCheckAdd()).add({ dev: op.dev, mac: op.mac, comment: op.comment }, i);
     } else if (op.op === 'spoofcheck.del') {
-      stepFor(op.op, op, () => new SpoofCheckDel()).add(op.dev, i);
+      stepFor(op.op, op, () => new SpoofCheckDel()).add(op.dev, op.comment, i);
     } else {
       const family = familyOf(op.address);
       const key = `${op.op} ${family} ${op.network}`;

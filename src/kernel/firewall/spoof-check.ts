@@ -187,9 +187,10 @@ export class SpoofCheckAdd implements Step {
 
 interface DelEntry {
   dev: Uint8Array;
+  comment: string | undefined; // undefined: whatever it is
   op: number;
   allowed: Element[];
-  checked: boolean;
+  checked: boolean; // with that comment
 }
 
 /** Stops checking interfaces. With the last one goes the table; see MasqDel for why nobody is hurt by that. */
@@ -197,8 +198,8 @@ export class SpoofCheckDel implements Step {
   private readonly entries: DelEntry[] = [];
   private isLast = false;
 
-  add(dev: string, op: number): void {
-    this.entries.push({ dev: devKey(dev), op, allowed: [], checked: false });
+  add(dev: string, comment: string | undefined, op: number): void {
+    this.entries.push({ dev: devKey(dev), comment, op, allowed: [], checked: false });
   }
 
   mark(changed: boolean[]): void {
@@ -211,12 +212,16 @@ export class SpoofCheckDel implements Step {
 
   hear(outcomes: readonly Outcome[], dump: Dump): void {
     this.isLast = false;
-    for (const [i, entry] of this.entries.entries()) entry.checked = outcomes[i]?.errno === 0;
-    if (!this.entries.some(({ checked }) => checked)) return; // what nobody checks, nobody allows
+    for (const [i, entry] of this.entries.entries()) {
+      const [element] = elementsIn(outcomes[i]?.replies ?? []);
+      entry.checked = element !== undefined && (entry.comment === undefined || element.comment === entry.comment);
+    }
+    const entries = this.entries.filter(({ checked }) => checked);
+    if (entries.length === 0) return; // what nobody checks, nobody allows
     const read = (set: string) => elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, set)));
-    const isOurs = ({ key }: Element) => this.entries.some(({ dev }) => isOf(key, dev));
+    const isOurs = ({ key }: Element) => entries.some(({ dev }) => isOf(key, dev));
     const allowed = read(ALLOWED);
-    for (const entry of this.entries) entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
+    for (const entry of entries) entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
     this.isLast = allowed.every(isOurs) && read(CHECKED).every(isOurs);
   }
 
