@@ -30,8 +30,14 @@ export const protocol = { ROUTE: 0, NETFILTER: 12 } as const;
 
 /** The kernel works inside send(2), so answers are there when it returns; this only bounds a kernel gone wrong. */
 const answerTimeoutMs = 10_000;
-/** A dump that was interrupted by a change, and an answer that was lost, is asked for again; so often in all. */
+/** An answer that was lost is asked for again; so often in all. */
 const attempts = 8;
+/** A dump that was interrupted by a change is begun again after a pause, which grows up to this. */
+const longestPauseMs = 50;
+const SOL_SOCKET = 1; // asm-generic/socket.h
+const SO_SNDBUFFORCE = 32;
+/** Room that a datagram needs in the send buffer besides its own bytes: netlink_sendmsg(), net/netlink/af_netlink.c, wants 32. */
+const overhead = 1024;
 
 export interface Patience {
   readonly waitingFor: string; // goes into the message of the error 11; read only then
@@ -52,6 +58,8 @@ export class NetlinkSocket implements Disposable {
   private into: Uint8Array | undefined;
   /** Bytes that a datagram may have. Of dumps, 32 KiB, whatever the buffer — net/netlink/af_netlink.c, netlink_dump() */
   private longest = 32768;
+  /** Bytes that the send buffer was made large enough for. */
+  private room = 0;
   private closed = false;
 
   private constructor(sys: SystemCalls, fd: number) {
@@ -172,15 +180,23 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Everything of a kind, consistent: begun again when the kernel says that it changed meanwhile (NLM_F_DUMP_INTR).
+   * Everything of a kind, consistent: begun again when the kernel says that it changed meanwhile (NLM_F_DUMP_INTR). On a node where pods come
+   * and go all the time one attempt in ten may be left alone, so it is time that ends them, not their number.
    * Throws NetlinkError when the kernel refuses, CniError 11 when it never stands still or no answer comes.
    */
   dump(message: Omit<Message, 'get' | 'quiet'>, patience: Patience): Reply[] {
-    for (let attempt = 0; attempt < attempts; attempt++) {
+    const { timeoutMs = answerTimeoutMs } = patience;
+    const deadline = nowMs() + timeoutMs;
+    for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       const replies = this.dumpOnce(message, patience);
       if (replies) return replies;
+      if (nowMs() >= deadline) break;
+      this.sys.poll(-1, 0, pauseMs);
     }
-    throw new CniError(code.tryAgainLater, `${patience.waitingFor} kept changing while it was read, ${attempts} times`);
+    throw new CniError(
+      code.tryAgainLater,
+      `${patience.waitingFor} kept changing while it was read, for ${timeoutMs} ms`,
+    );
   }
 
   /** Notifications, waiting for the first until `deadline` (nowMs()). `lost`: some were dropped, so look again. */
@@ -234,10 +250,22 @@ export class NetlinkSocket implements Disposable {
 
   private send(bytes: Uint8Array, patience: Patience): void {
     let sent: number;
-    do sent = this.sys.send(this.fd, bytes, 0);
-    while (sent === -errno.EINTR);
+    do {
+      sent = this.sys.send(this.fd, bytes, 0);
+      // A transaction of nf_tables is one datagram, however long: CAP_NET_ADMIN may have a buffer beyond net.core.wmem_max.
+      if (sent === -errno.EMSGSIZE && this.makeRoom(bytes.length)) sent = -errno.EINTR;
+    } while (sent === -errno.EINTR);
     if (sent < 0)
       throw new CniError(code.kernel, `cannot ask the kernel about ${patience.waitingFor}: ${errnoName(sent)}`);
+  }
+
+  /** Makes the send buffer large enough for a datagram of so many bytes; false when it was already, or cannot be made so. */
+  private makeRoom(bytes: number): boolean {
+    if (bytes <= this.room) return false;
+    this.room = bytes;
+    const size = new Uint8Array(4);
+    putU32(size, 0, bytes + overhead);
+    return this.sys.setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, size) === 0;
   }
 
   /**
