@@ -207,7 +207,7 @@ export const mkdir = (path: string, mode: number): void =>
   void check(call(SYS.mkdirat, AT_FDCWD, path, mode), 'mkdir', path);
 
 /**
- * Makes a directory and those above it that are missing, from the top. What is there already counts as made.
+ * Makes a directory and those above it that are missing, from the top. What is there already counts as made, whatever it is.
  * Each is tried once: a path that vanishes meanwhile, or below which nothing can be made, is the kernel's error.
  */
 export function mkdirWithParents(path: string, mode: number): void {
