@@ -3,11 +3,12 @@ import { nowMs } from '../linux/clock.ts';
 import { errno } from '../linux/errno.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import { type Logger, silent } from '../log/logger.ts';
+import { NoAnswer } from '../netlink/error.ts';
 import { getLink, parseLinkState } from '../netlink/link-message.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { type Op, show, type Where } from '../plan/op.ts';
 import type { BridgeLock } from './bridge-lock.ts';
-import { type Firewall, isFirewallOp } from './firewall/port.ts';
+import { type Firewall, type FirewallOp, isFirewallOp } from './firewall/port.ts';
 import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './link-step.ts';
 import type { Netns } from './netns.ts';
 import { readLink, readLinks } from './observe.ts';
@@ -154,11 +155,15 @@ export class Application implements Surroundings {
     const messages: Message[] = [];
     for (const { step } of batch) messages.push(...step.messages);
     if (question) messages.push(question);
-    const outcomes = netns.route.transact(messages, {
-      get waitingFor() {
-        return batch.length === 1 ? show((batch[0] as { op: Op }).op) : `${batch.length} changes to the network`;
-      },
-    });
+    const outcomes = this.whateverTheAnswer(
+      () => batch.flatMap(({ step }) => step.inverse),
+      () =>
+        netns.route.transact(messages, {
+          get waitingFor() {
+            return batch.length === 1 ? show((batch[0] as { op: Op }).op) : `${batch.length} changes to the network`;
+          },
+        }),
+    );
     const ms = elapsed(started);
 
     // The kernel has gone on after an error: first what it did goes into the books, then the first error is thrown.
@@ -184,6 +189,16 @@ export class Application implements Surroundings {
     }
     if (failures) for (const { op, step, outcome } of failures) this.judge(op, step, outcome);
     return question && outcomes[at];
+  }
+
+  /** Runs `body`; when its answer is lost, all that was asked for counts as done: undoing what was not is no error. */
+  private whateverTheAnswer<T>(inverses: () => Op[], body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      if (error instanceof NoAnswer) this.undo.push(...inverses());
+      throw error;
+    }
   }
 
   /** NB: an operation is put into words only for a log that somebody reads. */
@@ -230,15 +245,16 @@ export class Application implements Surroundings {
     }
   }
 
-  private applyFirewall(ops: Parameters<Firewall['apply']>[0]): void {
+  private applyFirewall(ops: readonly FirewallOp[]): void {
     const started = nowMs();
-    const changed = this.options.firewall().apply(ops);
+    const changed = this.whateverTheAnswer(
+      () => ops.flatMap(firewallInverse),
+      () => this.options.firewall().apply(ops),
+    );
     const ms = elapsed(started);
     for (const [i, op] of ops.entries()) {
       if (!changed[i]) continue;
-      if (op.op === 'masq.add')
-        this.undo.push({ op: 'masq.del', network: op.network, address: op.address, comment: op.comment });
-      if (op.op === 'spoofcheck.add') this.undo.push({ op: 'spoofcheck.del', dev: op.dev });
+      this.undo.push(...firewallInverse(op));
       this.changed(op, ms);
     }
   }
@@ -282,6 +298,17 @@ export function undoAll(options: ApplyOptions, ops: readonly Op[]): Error[] {
     }
   }
   return errors;
+}
+
+function firewallInverse(op: FirewallOp): Op[] {
+  switch (op.op) {
+    case 'masq.add':
+      return [{ op: 'masq.del', network: op.network, address: op.address, comment: op.comment }];
+    case 'spoofcheck.add':
+      return [{ op: 'spoofcheck.del', dev: op.dev }];
+    default:
+      return [];
+  }
 }
 
 const isShared = (op: Op) => (op.op === 'addr.del' || op.op === 'sysctl.set') && op.in === 'host';

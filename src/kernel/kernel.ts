@@ -64,7 +64,10 @@ export interface Kernel extends Disposable {
   /** Carries out the inverses, last first; goes on after errors, which are returned. What is missing already counts as undone. */
   undo(ops: readonly Op[]): Error[];
 
-  /** Whether nf_tables can masquerade here. Costs one round trip; changes nothing. */
+  /**
+   * Whether nf_tables can masquerade here. Costs one round trip; changes nothing. Throws CniError 102 when our table is there and nothing in it
+   * would act, and CniError when the kernel does not say.
+   */
   nftablesUsable(): boolean;
   /** The error of a configuration that needs nf_tables on a kernel without it: CniError 104. */
   nftablesMissing(): CniError;

@@ -1,4 +1,4 @@
-import { CniError, code } from '../cni/error.ts';
+import { CniError, type CniErrorOptions, code, type ErrorCode } from '../cni/error.ts';
 import { errnoName } from '../linux/errno.ts';
 import type { Outcome } from './message.ts';
 
@@ -16,5 +16,24 @@ export class NetlinkError extends CniError {
     this.errno = errno;
     this.text = text;
     this.offset = offset;
+  }
+}
+
+/** There is no socket to be had. */
+export class NoSocket extends CniError {
+  readonly errno: number; // positive
+
+  constructor(msg: string, number: number, details: string) {
+    super(code.kernel, `${msg}: ${errnoName(number)}`, { details });
+    this.name = 'NoSocket';
+    this.errno = Math.abs(number);
+  }
+}
+
+/** The kernel was asked, and what it answered is not known: whatever it was asked for may have been done. */
+export class NoAnswer extends CniError {
+  constructor(errorCode: ErrorCode, msg: string, options: CniErrorOptions = {}) {
+    super(errorCode, msg, options);
+    this.name = 'NoAnswer';
   }
 }

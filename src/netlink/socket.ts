@@ -4,7 +4,7 @@ import { nowMs } from '../linux/clock.ts';
 import { errno, errnoName } from '../linux/errno.ts';
 import { close } from '../linux/files.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
-import { NetlinkError } from './error.ts';
+import { NetlinkError, NoAnswer, NoSocket } from './error.ts';
 import {
   decodeError,
   decodeMessages,
@@ -98,7 +98,7 @@ export class NetlinkSocket implements Disposable {
    * Sends the messages in one datagram and gives what became of each. Only the last one is acknowledged: the kernel works through them in
    * order and goes on after an error, and errors come unasked, so whatever has brought none by then is done.
    * A failed message is an outcome, not an exception.
-   * Throws CniError 11 when no answer comes, 100 when the kernel does not take the datagram.
+   * Throws CniError 100 when the kernel does not take the datagram, and NoAnswer (11, 100) when no answer comes or it is lost.
    */
   transact(messages: readonly Message[], patience: Patience): Outcome[] {
     if (messages.length === 0) return [];
@@ -107,7 +107,7 @@ export class NetlinkSocket implements Disposable {
       if (typeof outcomes !== 'string') return outcomes;
       // Questions can be asked again, changes not.
       if (attempt === attempts || !messages.every((message) => message.get)) {
-        throw new CniError(code.kernel, `the kernel's answer about ${patience.waitingFor} was lost (${outcomes})`);
+        throw new NoAnswer(code.kernel, `the kernel's answer about ${patience.waitingFor} was lost (${outcomes})`);
       }
     }
   }
@@ -290,7 +290,7 @@ export class NetlinkSocket implements Disposable {
       if (length === -errno.EINTR) continue;
       if (length === -errno.ENOBUFS) return 'lost';
       if (length !== -errno.EAGAIN) {
-        throw new CniError(code.kernel, `cannot receive from a netlink socket: ${errnoName(length)}`);
+        throw new NoAnswer(code.kernel, `cannot receive from a netlink socket: ${errnoName(length)}`);
       }
       const left = deadline === undefined ? 0 : Math.ceil(deadline - nowMs());
       if (left <= 0) return 'timeout';
@@ -302,10 +302,9 @@ export class NetlinkSocket implements Disposable {
 function openSocket(sys: SystemCalls, protocolNumber: number): number {
   const fd = sys.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocolNumber);
   if (fd >= 0) return fd;
-  throw new CniError(code.kernel, `cannot open a netlink socket of protocol ${protocolNumber}: ${errnoName(fd)}`, {
-    details: fd === -errno.EPROTONOSUPPORT ? 'The kernel lacks this netlink protocol.' : '',
-  });
+  const details = fd === -errno.EPROTONOSUPPORT ? 'The kernel lacks this netlink protocol.' : '';
+  throw new NoSocket(`cannot open a netlink socket of protocol ${protocolNumber}`, fd, details);
 }
 
 const timedOut = ({ waitingFor, timeoutMs = answerTimeoutMs }: Patience) =>
-  new CniError(code.tryAgainLater, `the kernel did not answer within ${timeoutMs} ms about ${waitingFor}`);
+  new NoAnswer(code.tryAgainLater, `the kernel did not answer within ${timeoutMs} ms about ${waitingFor}`);

@@ -166,8 +166,9 @@ function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed
       out.push(`frames from ${observed.host.name} are checked for the MAC address ${checked}, expected ${mac}`);
     }
   }
-  for (const { what, nft } of observed.firewallGaps) {
-    out.push(`${what} is missing (the next ADD in this network makes it, and so does: nft '${nft}')`);
+  for (const { problem, nft, byAdd } of observed.firewallGaps) {
+    const add = byAdd ? `the next ADD in this network ${byAdd}, and so does: ` : 'what mends it: ';
+    out.push(nft ? `${problem} (${add}nft '${nft}')` : problem);
   }
   return out;
 }

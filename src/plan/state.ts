@@ -58,8 +58,9 @@ export interface MasqState {
 /** The prefixes that pods of a network reach with their own address, by family. */
 export type LocalPrefixes = ReadonlyMap<Family, readonly string[]>;
 
-/** Something of our own in nf_tables, beside what belongs to one attachment, that somebody else has removed. */
+/** Something in nf_tables, beside what belongs to one attachment, that is not as the network needs it. */
 export interface FirewallGap {
-  what: string; // 'the rule that masquerades IPv4'
-  nft: string; // the commands of nft that make it anew
+  problem: string; // 'the rule that masquerades IPv4 is missing'
+  nft?: string; // the commands of nft that mend it
+  byAdd?: string; // what the next ADD in the network does about it: 'makes it'
 }

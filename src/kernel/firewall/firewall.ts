@@ -1,8 +1,6 @@
 import type { Attachment } from '../../cni/attachment.ts';
-import { CniError, code } from '../../cni/error.ts';
+import type { CniError } from '../../cni/error.ts';
 import { type Family, familyOf, formatIp, ipFromBytes } from '../../ip/address.ts';
-import { errno, errnoName } from '../../linux/errno.ts';
-import type { Outcome } from '../../netlink/message.ts';
 import { addressBytes } from '../../netlink/nftables/address.ts';
 import { elementsIn, getElement, getElements } from '../../netlink/nftables/set.ts';
 import { NftWriter } from '../../netlink/nftables/writer.ts';
@@ -11,8 +9,8 @@ import { show } from '../../plan/op.ts';
 import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
 import { removeGoLeftovers } from '../leftovers/leftovers.ts';
 import { commit, dumper } from '../nftables/commit.ts';
-import { nftablesMissing } from '../nftables/error.ts';
-import type { Step } from '../nftables/transaction.ts';
+import { meansNoNetfilter, nftablesMissing, refuseUnclear } from '../nftables/error.ts';
+import type { Dump, Step } from '../nftables/transaction.ts';
 import { masqueradeGaps, spoofCheckGaps } from './gaps.ts';
 import { FAMILY } from './masquerade.ts';
 import { MasqAdd } from './masquerade-add.ts';
@@ -35,8 +33,13 @@ class NftFirewall implements Firewall {
   apply(ops: readonly FirewallOp[]): boolean[] {
     const changed = ops.map(() => false);
     const parts = stepsOf(ops);
+    const socket = this.socket();
+    if (!socket) {
+      if (ops.every(isDelOp)) return changed; // SPEC "DEL": of what the kernel cannot have there is nothing to remove.
+      throw nftablesMissing();
+    }
     commit(
-      this.open(),
+      socket,
       parts.map(({ step }) => step),
       (one) => show((parts.find(({ step }) => step === one) as Part).op),
     );
@@ -44,15 +47,29 @@ class NftFirewall implements Firewall {
     return changed;
   }
 
+  /** Undefined: the kernel has no netfilter, and so nothing of what is in it. */
+  private socket(): NetlinkSocket | undefined {
+    try {
+      return this.open();
+    } catch (error) {
+      if (meansNoNetfilter(error)) return undefined;
+      throw error;
+    }
+  }
+
+  private get dump(): Dump {
+    const socket = this.socket();
+    return socket ? dumper(socket) : () => [];
+  }
+
   masqueraded(network: string, address?: string): MasqState[] {
     if (address === undefined) return [...this.pods(network, 4), ...this.pods(network, 6)];
     const set = setName('pods', familyOf(address), network);
     const question = getElement(new NftWriter(), FAMILY, TABLE, set, addressBytes(address));
     const waitingFor = `nft get element inet ${TABLE} ${set} { ${address} }`;
-    const [outcome] = this.open().transact([question], { waitingFor }) as [Outcome];
-    if (outcome.errno !== 0 && outcome.errno !== errno.ENOENT) {
-      throw new CniError(code.kernel, `cannot ${waitingFor}: ${errnoName(outcome.errno)}`);
-    }
+    const outcome = this.socket()?.ask(question, { waitingFor });
+    if (!outcome) return [];
+    refuseUnclear(waitingFor, outcome);
     return elementsIn(outcome.replies).map(({ comment = '' }) => ({ network, address, comment }));
   }
 
@@ -66,7 +83,7 @@ class NftFirewall implements Firewall {
   }
 
   spoofCheckedAll(): Checked[] {
-    return readChecked(dumper(this.open()));
+    return readChecked(this.dump);
   }
 
   spoofCheckGaps(): FirewallGap[] {
@@ -87,7 +104,7 @@ class NftFirewall implements Firewall {
 
   private pods(network: string, family: Family): MasqState[] {
     const set = setName('pods', family, network);
-    const replies = dumper(this.open())((writer) => getElements(writer, FAMILY, TABLE, set));
+    const replies = this.dump((writer) => getElements(writer, FAMILY, TABLE, set));
     return elementsIn(replies).map(({ key, comment = '' }) => ({
       network,
       address: formatIp(ipFromBytes(key)),
@@ -129,7 +146,7 @@ function stepsOf(ops: readonly FirewallOp[]): Part[] {
       else stepFor(key, op, () => new MasqDel(op.network, family)).add(pod);
     }
   }
-  return [...parts.filter(({ op }) => !isDel(op)), ...parts.filter(({ op }) => isDel(op))];
+  return [...parts.filter(({ op }) => !isDelOp(op)), ...parts.filter(({ op }) => isDelOp(op))];
 }
 
-const isDel = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';
+const isDelOp = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';

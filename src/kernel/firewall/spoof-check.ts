@@ -15,11 +15,12 @@ import {
   newElements,
   newSet,
 } from '../../netlink/nftables/set.ts';
-import { delTable, newTable } from '../../netlink/nftables/table.ts';
+import { delTable, getTable, getTables, newTable, tableOf } from '../../netlink/nftables/table.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import { TABLE, TABLE_COMMENT } from './names.ts';
+import { refuseIdleTable } from './usable.ts';
 
 export const FAMILY = NFPROTO.BRIDGE;
 export const CHAIN = 'prerouting';
@@ -132,12 +133,14 @@ export class SpoofCheckAdd implements Step {
 
   questions(writer: NftWriter): Message[] {
     return [
+      getTable(writer, FAMILY, TABLE),
       getSet(writer, FAMILY, TABLE, CHECKED),
       ...this.entries.map(({ dev }) => getElement(writer, FAMILY, TABLE, CHECKED, devKey(dev))),
     ];
   }
 
-  hear([set, ...elements]: readonly Outcome[], dump: Dump): void {
+  hear([table, set, ...elements]: readonly Outcome[], dump: Dump): void {
+    if (table) refuseIdleTable(table);
     this.exists = set?.errno === 0;
     this.hasRule = this.exists && hasSpoofCheckRule(dump);
     for (const [i, entry] of this.entries.entries()) {
@@ -193,10 +196,14 @@ interface DelEntry {
   checked: boolean; // with that comment
 }
 
-/** Stops checking interfaces. With the last one goes the table; see MasqDel for why nobody is hurt by that. */
+/** What pushTable makes in the table: the chain and the two sets. */
+const ownThings = 3;
+
+/** Stops checking interfaces. With the last one goes the table, if it holds nothing of others; see MasqDel for why nobody is hurt by that. */
 export class SpoofCheckDel implements Step {
   private readonly entries: DelEntry[] = [];
-  private isLast = false;
+  private isLast = false; // no interface is left
+  private holdsOthers = false; // something of somebody else's is in the table: it stays
 
   add(dev: string, comment: string | undefined, op: number): void {
     this.entries.push({ dev: devKey(dev), comment, op, allowed: [], checked: false });
@@ -223,12 +230,17 @@ export class SpoofCheckDel implements Step {
     const allowed = read(ALLOWED);
     for (const entry of entries) entry.allowed = allowed.filter(({ key }) => isOf(key, entry.dev));
     this.isLast = allowed.every(isOurs) && read(CHECKED).every(isOurs);
+    if (!this.isLast) return;
+    const tables = dump((writer) => getTables(writer)).map(({ body }) => tableOf(body));
+    const use = tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0;
+    const rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN));
+    this.holdsOthers = use > ownThings || rules.some((rule) => !hasRuleOn([rule], CHECKED, ALLOWED));
   }
 
   write(tx: Transaction): void {
     const { writer } = tx;
     tx.guard();
-    if (this.isLast && tx.without(FAMILY, 1) === 1) {
+    if (this.isLast && !this.holdsOthers && tx.without(FAMILY, 1) === 1) {
       tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }

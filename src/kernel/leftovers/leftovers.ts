@@ -5,6 +5,7 @@ import { readShortFileIfThere, SystemError } from '../../linux/files.ts';
 import { getTables, tableOf } from '../../netlink/nftables/table.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import { commit, dumper } from '../nftables/commit.ts';
+import { meansNoNetfilter } from '../nftables/error.ts';
 import { isSuspect } from './suspects.ts';
 
 /** iptables-legacy, which is no part of nf_tables. */
@@ -47,8 +48,9 @@ async function removeRules(open: () => NetlinkSocket, attachment: Attachment): P
   let socket: NetlinkSocket;
   try {
     socket = open();
-  } catch {
-    return []; // no nf_tables, so nothing in it
+  } catch (error) {
+    if (meansNoNetfilter(error)) return [];
+    throw error;
   }
   const dump = dumper(socket);
   const suspects = dump(getTables)

@@ -1,11 +1,10 @@
 import { CniError, code } from '../../cni/error.ts';
 import { latin1 } from '../../linux/bytes.ts';
-import { errno } from '../../linux/errno.ts';
 import { NetlinkError } from '../../netlink/error.ts';
 import type { Message, Reply } from '../../netlink/message.ts';
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
-import { batchError, refusal } from './error.ts';
+import { batchError, meansNothing, refusal } from './error.ts';
 import { ask, type Dump, type Step, Transaction } from './transaction.ts';
 
 /** ERESTART, linux/errno.h: the rule set is of another generation than the transaction names. */
@@ -79,7 +78,7 @@ export const dumper =
     try {
       return socket.dump(question(new NftWriter()), { waitingFor: 'the rule set of nf_tables' });
     } catch (error) {
-      if (error instanceof NetlinkError && error.errno === errno.ENOENT) return [];
+      if (error instanceof NetlinkError && meansNothing(error.errno)) return [];
       throw error;
     }
   };

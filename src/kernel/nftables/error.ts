@@ -1,5 +1,7 @@
 import { CniError, code } from '../../cni/error.ts';
 import { errno, errnoName } from '../../linux/errno.ts';
+import { NoSocket } from '../../netlink/error.ts';
+import type { Outcome } from '../../netlink/message.ts';
 import type { Answer } from './transaction.ts';
 
 const remedy =
@@ -22,11 +24,37 @@ const meansMissing = (number: number) =>
   number === errno.EAFNOSUPPORT ||
   number === errno.EPROTONOSUPPORT;
 
+/**
+ * What a question about a thing is answered with when there is none. Without nf_tables it is EINVAL, for want of anybody who would know
+ * (net/netfilter/nfnetlink.c, nfnetlink_rcv_msg()); ERANGE is for a name that nothing can have.
+ */
+export const meansNothing = (number: number) =>
+  meansMissing(number) || number === errno.EINVAL || number === errno.ERANGE;
+
+/** Throws CniError 100 for an answer that is neither the thing nor that there is none. */
+export function refuseUnclear(tried: string, { errno: number, text }: Outcome): void {
+  if (number === 0 || meansNothing(number)) return;
+  throw new CniError(code.kernel, `cannot ${tried}: ${errnoName(number)}`, { details: text ?? permission(number) });
+}
+
+const permission = (number: number) =>
+  number === errno.EPERM ? 'Reading and changing nf_tables needs CAP_NET_ADMIN in the namespace.' : '';
+
+/** Whether it is the kernel's lack of nfnetlink that there is no socket. */
+export const meansNoNetfilter = (error: unknown): boolean => error instanceof NoSocket && meansMissing(error.errno);
+
 /** The error of messages that were refused, of which the first says it all: the others follow from it. */
 export function refusal(tried: string, answers: readonly Answer[]): CniError {
   const { what, outcome } = answers[0] as Answer;
   const feature = meansMissing(outcome.errno) ? lacking[what] : undefined;
   const text = outcome.text ? ` (${outcome.text})` : '';
+  // A chain of that name is at another hook (EEXIST) or at none (EOPNOTSUPP): nf_tables_newchain(), net/netfilter/nf_tables_api.c. Of a type of
+  // chain that the kernel lacks it says ENOENT.
+  if (what === 'chain' && (outcome.errno === errno.EEXIST || outcome.errno === errno.EOPNOTSUPP)) {
+    return new CniError(code.conflict, `cannot ${tried}: somebody else's chain has the name of ours`, {
+      details: `Look for it with nft list ruleset, and remove or rename it${text}.`,
+    });
+  }
   return new CniError(feature ? code.missingFeature : code.kernel, `cannot ${tried}: ${errnoName(outcome.errno)}`, {
     details: feature
       ? `The kernel's nf_tables lacks ${feature}${text}. ${remedy}`
@@ -38,7 +66,7 @@ export function refusal(tried: string, answers: readonly Answer[]): CniError {
 export function batchError(tried: string, number: number): CniError {
   if (meansMissing(number)) return nftablesMissing(`cannot ${tried}`, number);
   return new CniError(code.kernel, `cannot ${tried}: ${errnoName(number)}`, {
-    details: number === errno.EPERM ? 'Changing nf_tables needs CAP_NET_ADMIN in the namespace.' : '',
+    details: permission(number),
   });
 }
 

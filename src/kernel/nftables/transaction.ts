@@ -2,6 +2,7 @@ import type { Message, Outcome, Reply } from '../../netlink/message.ts';
 import { batchBegin, batchEnd, generationOf, getGeneration } from '../../netlink/nftables/batch.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
+import { refuseUnclear } from './error.ts';
 
 /** What the kernel said about one message of a step. */
 export interface Answer {
@@ -101,9 +102,13 @@ export interface Result {
   failed: (Answer & { step: Step })[]; // messages that were refused
 }
 
-/** The rule set's generation, and the answers to the questions, in one round trip. */
+/**
+ * The rule set's generation, and the answers to the questions, in one round trip. Throws CniError 100 for an answer that tells neither what there
+ * is nor that there is nothing.
+ */
 export function ask(socket: NetlinkSocket, writer: NftWriter, questions: readonly Message[], waitingFor: string) {
   const [first, ...outcomes] = socket.transact([getGeneration(writer), ...questions], { waitingFor });
+  for (const outcome of outcomes) refuseUnclear(waitingFor, outcome);
   const reply = first?.replies[0];
   return { generation: reply ? generationOf(reply.body) : undefined, outcomes };
 }

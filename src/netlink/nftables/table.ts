@@ -1,5 +1,5 @@
 import { type Message, NLM_F } from '../message.ts';
-import { commentData } from './comment.ts';
+import { commentData, commentOf } from './comment.ts';
 import { attribute, NFGEN_LENGTH, numberOf, textOf } from './reader.ts';
 import { NFPROTO, NFT_MSG, NFTA_TABLE } from './types.ts';
 import type { NftWriter } from './writer.ts';
@@ -33,12 +33,23 @@ export function getTables(writer: NftWriter): Message {
   return { type: NFT_MSG.GETTABLE, flags: 0, body: writer.end() };
 }
 
-/** The table that a reply is about. `use` is how many chains, sets and other things are in it. */
-export function tableOf(body: Uint8Array): { family: number; name: string; use: number } {
+/** What a reply says of a table. */
+export interface Table {
+  family: number;
+  name: string;
+  flags: number; // TABLE_FLAG
+  use: number; // how many chains, sets and other things are in it
+  comment: string;
+}
+
+/** The table that a reply is about. */
+export function tableOf(body: Uint8Array): Table {
   const bytes = body.subarray(NFGEN_LENGTH);
   return {
     family: body[0] as number,
     name: textOf(attribute(bytes, NFTA_TABLE.NAME)) ?? '',
+    flags: numberOf(attribute(bytes, NFTA_TABLE.FLAGS)),
     use: numberOf(attribute(bytes, NFTA_TABLE.USE)),
+    comment: commentOf(attribute(bytes, NFTA_TABLE.USERDATA)),
   };
 }

@@ -31,6 +31,8 @@ export const NFT_MSG = {
 /** NLM_F_NONREC of DEL requests: refuse (EBUSY) to delete what is not empty. linux/netlink.h; sets since Linux 4.18. */
 export const NONREC = 0x100;
 
+/** NFT_TABLE_F_* */
+export const TABLE_FLAG = { DORMANT: 1, OWNER: 2 } as const;
 export const NFTA_TABLE = { NAME: 1, FLAGS: 2, USE: 3, USERDATA: 6 } as const;
 export const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 export const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2 } as const;

@@ -1,9 +1,11 @@
 import t from 'tap';
+import { CniError } from '../../../src/cni/error.ts';
 import type { Firewall, FirewallOp } from '../../../src/kernel/firewall/port.ts';
 import { openKernel } from '../../../src/kernel/open-kernel.ts';
 import { errno } from '../../../src/linux/errno.ts';
 import type { Logger } from '../../../src/log/logger.ts';
 import { silent } from '../../../src/log/logger.ts';
+import { NoAnswer } from '../../../src/netlink/error.ts';
 import type { Op } from '../../../src/plan/op.ts';
 import { ack, fakeNetlink, message, type Received, type Seen } from '../../support/fake-netlink.ts';
 
@@ -62,7 +64,7 @@ function kernelWith(
 }
 
 const bridge: Op = { op: 'bridge.add', dev: 'cni0', mac: '02:00:00:00:00:01', mtu: 0, vlanFiltering: false };
-const veth: Op = {
+const veth: Extract<Op, { op: 'veth.add' }> = {
   op: 'veth.add',
   dev: 'veth1',
   mac: '02:00:00:00:00:02',
@@ -201,6 +203,42 @@ t.test(
     ]);
   },
 );
+
+t.test('an answer that is lost: all that was asked for is in undo before the error is thrown', async (t) => {
+  const sys = { ...fakeNetlink(() => [-errno.ENOBUFS]), setns: () => 0, flock: () => 0 };
+  const kernel = openKernel({ sys, log: silent });
+  t.teardown(() => kernel[Symbol.dispose]());
+  kernel.openContainer('/proc/self/ns/net', true);
+  const undo: Op[] = [];
+  const { master: _, ...noMaster } = veth;
+  t.throws(() => kernel.apply([bridge, noMaster], undo), {
+    code: 100,
+    message: "the kernel's answer about 2 changes to the network was lost (lost)",
+  });
+  t.strictSame(undo, [
+    { op: 'bridge.reap', dev: 'cni0' },
+    { op: 'link.del', in: 'host', dev: 'veth1' },
+  ]);
+});
+
+t.test('the same of a transaction of the firewall; what it has refused was not done', async (t) => {
+  const masq: Op = { op: 'masq.add', network: 'net', address: '10.1.0.5', local: ['10.1.0.0/24'], comment: 'c' };
+  for (const [error, expected] of [
+    [
+      new NoAnswer(11, 'the kernel did not answer'),
+      [{ op: 'masq.del', network: 'net', address: '10.1.0.5', comment: 'c' }],
+    ],
+    [new CniError(104, 'refused'), []],
+  ] as const) {
+    const apply = () => {
+      throw error;
+    };
+    const { kernel } = kernelWith(links, {}, { apply } as unknown as Firewall);
+    const undo: Op[] = [];
+    t.throws(() => kernel.apply([masq], undo), error);
+    t.strictSame(undo, expected);
+  }
+});
 
 t.test('undo goes from last to first, goes on after errors, and takes what is missing for undone', async (t) => {
   const { kernel, datagrams } = kernelWith({ br1: 2 }, { 0: errno.ENODEV, 2: errno.EPERM });

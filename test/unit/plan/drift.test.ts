@@ -155,10 +155,20 @@ for (const { title, over, differences } of [
   {
     title: 'a rule that acts on what is in the sets',
     over: {
-      firewallGaps: [{ what: 'the rule that masquerades IPv4', nft: 'add rule inet tsbridge postrouting masquerade' }],
+      firewallGaps: [
+        {
+          problem: 'the rule that masquerades IPv4 is missing',
+          nft: 'add rule inet tsbridge postrouting masquerade',
+          byAdd: 'makes it',
+        },
+        { problem: 'the table sleeps', nft: 'add table x' },
+        { problem: 'the table is taken' },
+      ],
     },
     differences: [
       "the rule that masquerades IPv4 is missing (the next ADD in this network makes it, and so does: nft 'add rule inet tsbridge postrouting masquerade')",
+      "the table sleeps (what mends it: nft 'add table x')",
+      'the table is taken',
     ],
   },
   {

@@ -1,6 +1,7 @@
 import { u32be } from '../../../../src/linux/bytes.ts';
 import { errno } from '../../../../src/linux/errno.ts';
 import type { SystemCalls } from '../../../../src/linux/system-calls.ts';
+import { commentData } from '../../../../src/netlink/nftables/comment.ts';
 import { lookup } from '../../../../src/netlink/nftables/expression.ts';
 import { attribute, attributes, textOf } from '../../../../src/netlink/nftables/reader.ts';
 import { newRule } from '../../../../src/netlink/nftables/rule.ts';
@@ -45,6 +46,10 @@ export class FakeNft {
   before: (attempt: number) => void = () => {};
   /** An errno for a message of a transaction, or of the batch itself (BATCH_BEGIN). */
   refuse: (name: string, attempt: number, set: string | undefined) => number = () => 0;
+  /** The same for a question. */
+  refuseGet: (name: string) => number = () => 0;
+  /** What it says of every table. */
+  about: { flags: number; comment: string } = { flags: 0, comment: '' };
   /** A kernel from before NFNL_BATCH_GENID (4.16) ignores it. */
   knowsGenerations = true;
   readonly sys: SystemCalls;
@@ -71,11 +76,16 @@ export class FakeNft {
     const [first] = requests as [Seen];
     if (first.type === NFT_MSG.BATCH_BEGIN) return this.#transaction(requests);
     if (first.flags & 0x300) {
+      const refused = this.refuseGet(names.get(first.type) ?? '');
+      if (refused) return [ack(first, refused)];
       this.log.push(`dump ${names.get(first.type)}`);
       return this.#dump(first);
     }
     this.log.push(requests.map(({ type }) => names.get(type)).join(' '));
-    return requests.map((request) => this.#get(request));
+    return requests.map((request) => {
+      const refused = this.refuseGet(names.get(request.type) ?? '');
+      return refused ? ack(request, refused) : this.#get(request);
+    });
   }
 
   #get(request: Seen): Received {
@@ -89,7 +99,13 @@ export class FakeNft {
     const family = request.body[0] as number;
     if (request.type === NFT_MSG.GETTABLE) {
       const found = this.state.tables.includes(`${family} ${textOf(attribute(request.body.subarray(4), 1))}`);
-      return found ? message(request.seq, NFT_MSG.NEWTABLE, 0, request.body) : ack(request, errno.ENOENT);
+      if (!found) return ack(request, errno.ENOENT);
+      const writer = new NftWriter();
+      writer.begin(family);
+      writer.text(1, 'tsbridge');
+      writer.u32(2, this.about.flags);
+      if (this.about.comment) writer.bytes(6, commentData(this.about.comment));
+      return message(request.seq, NFT_MSG.NEWTABLE, 0, writer.end());
     }
     if (request.type === NFT_MSG.GETCHAIN) {
       const found = this.state.chains.includes(`${family} ${textOf(attribute(request.body.subarray(4), 3))}`);

@@ -11,8 +11,10 @@ import {
 import { setName } from '../../../../src/kernel/firewall/names.ts';
 import type { FirewallOp } from '../../../../src/kernel/firewall/port.ts';
 import { errno } from '../../../../src/linux/errno.ts';
+import { NoSocket } from '../../../../src/netlink/error.ts';
 import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
 import type { LocalPrefixes } from '../../../../src/plan/state.ts';
+import { fakeNetlink } from '../../../support/fake-netlink.ts';
 import { FakeNft } from './fake-nft.ts';
 
 /** A firewall on a kernel that is a model. */
@@ -69,7 +71,7 @@ t.test('masq.add', async (t) => {
     const ops = [add('10.1.0.5', 'a'), add('fd00::5', 'a'), check('veth1', '02:00:00:00:00:01', 'a')];
     t.strictSame(firewall.apply(ops), [true, true, true]);
     t.strictSame(kernel.log, [
-      'GETGEN GETSET GETSETELEM GETSET GETSETELEM GETSET GETSETELEM',
+      'GETGEN GETSET GETSETELEM GETSET GETSETELEM GETTABLE GETSET GETSETELEM',
       'batch@1 NEWTABLE NEWCHAIN NEWSET NEWSET NEWRULE NEWSETELEM NEWSETELEM ' +
         'NEWSET NEWSET NEWRULE NEWSETELEM NEWSETELEM ' +
         'NEWTABLE NEWCHAIN NEWSET NEWSET NEWRULE NEWSETELEM NEWSETELEM',
@@ -378,6 +380,24 @@ t.test('spoof checks', async (t) => {
     t.equal(firewall.spoofCheckedAll().length, 2);
   });
 
+  t.test('the last leaves the table when somebody else has put something there', async (t) => {
+    for (const [title, put] of [
+      ['a chain', (kernel: FakeNft) => kernel.state.chains.push('7 foreign')],
+      [
+        'a rule in our chain',
+        (kernel: FakeNft) => kernel.state.rules.push({ chain: '7 prerouting', handle: 99, sets: [] }),
+      ],
+    ] as const) {
+      const { kernel, firewall } = make();
+      firewall.apply([check('veth1', mac, 'a')]);
+      put(kernel);
+      const before = [kernel.state.chains, kernel.state.rules];
+      t.strictSame(firewall.apply([uncheck('veth1')]), [true]);
+      t.strictSame(firewall.spoofCheckedAll(), []);
+      t.strictSame([kernel.state.chains, kernel.state.rules], before, title);
+    }
+  });
+
   t.test('two processes that both see no table make one', async (t) => {
     const { kernel, firewall } = make();
     kernel.before = (attempt) => {
@@ -414,10 +434,15 @@ t.test('rules that somebody has removed, in the words of nft', async (t) => {
     [6, ['fd00::/64']],
   ]);
   t.strictSame(firewall.masqueradeGaps('podnet', both), []);
-  t.strictSame(kernel.log, ['dump GETRULE', 'dump GETSETELEM', 'dump GETSETELEM'], 'nothing else when all is well');
+  t.strictSame(
+    kernel.log,
+    ['GETTABLE', 'dump GETRULE', 'dump GETSETELEM', 'dump GETSETELEM'],
+    'nothing else when all is well',
+  );
   kernel.state.rules = kernel.state.rules.slice(1);
   const four = {
-    what: 'the rule that masquerades IPv4',
+    problem: 'the rule that masquerades IPv4 is missing',
+    byAdd: 'makes it',
     nft: 'add rule inet tsbridge postrouting ip saddr @pods4.podnet ip daddr != @local4.podnet ip daddr != 224.0.0.0/4 counter masquerade',
   };
   t.strictSame(firewall.masqueradeGaps('podnet', both), [four]);
@@ -437,7 +462,9 @@ t.test('prefixes that somebody has removed, in the words of nft', async (t) => {
   ]);
   t.strictSame(firewall.masqueradeGaps('podnet', wanted), [
     {
-      what: '10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 in the set of what pods reach with their own address',
+      problem:
+        '10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 in the set of what pods reach with their own address is missing',
+      byAdd: 'makes it',
       nft: 'add element inet tsbridge local4.podnet { 10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 }',
     },
   ]);
@@ -510,11 +537,69 @@ t.test('nf_tables is usable when it answers about our table, there or not', asyn
   firewall.apply([add('10.1.0.5', 'a')]);
   t.equal(firewall.usable?.(), true);
   t.equal(kernel.log.at(-1), 'GETTABLE');
-  const none = makeFirewall(() => {
-    throw new Error('EPROTONOSUPPORT');
+});
+
+/** A firewall on a kernel that gives no socket. */
+const without = (number: number) =>
+  makeFirewall(() => {
+    throw new NoSocket('cannot open a netlink socket of protocol 12', number, '');
   });
-  t.equal(none.usable?.(), false);
-  t.match(none.missing?.(), { code: 104 });
+
+t.test('without nf_tables nothing is usable, nothing is there, and nothing can be made', async (t) => {
+  const none = without(errno.EPROTONOSUPPORT);
+  t.equal(none.usable(), false);
+  t.match(none.missing(), { code: 104 });
+  t.strictSame(none.apply([uncheck('veth1'), del('10.1.0.5', 'a')]), [false, false], 'a DEL has nothing to do');
+  t.strictSame([none.masqueraded('podnet'), none.masqueraded('podnet', '10.1.0.5')], [[], []]);
+  t.strictSame(none.spoofCheckedAll(), []);
+  t.throws(() => none.apply([check('veth1', '02:00:00:00:00:01')]), { code: 104 });
+});
+
+t.test('nor where nobody answers for nf_tables (nfnetlink without it: EINVAL)', async (t) => {
+  const { kernel, firewall } = make();
+  kernel.refuseGet = () => errno.EINVAL;
+  kernel.refuse = (name) => (name === 'BATCH_BEGIN' ? errno.EOPNOTSUPP : 0);
+  t.equal(firewall.usable(), false);
+  t.strictSame(firewall.apply([uncheck('veth1'), del('10.1.0.5', 'a')]), [false, false]);
+  t.throws(() => firewall.apply([add('10.1.0.5', 'a')]), { code: 104 });
+});
+
+t.test('what else keeps the kernel from answering is an error, never "there is none"', async (t) => {
+  t.throws(() => without(errno.EMFILE).usable(), { code: 100, message: /EMFILE/ });
+  t.throws(() => without(errno.EMFILE).apply([uncheck('veth1')]), { code: 100, message: /EMFILE/ });
+  const { kernel, firewall } = make();
+  kernel.refuseGet = () => errno.EPERM;
+  t.throws(() => firewall.usable(), { code: 100, message: 'cannot nft list table inet tsbridge: EPERM' });
+  t.throws(() => firewall.apply([uncheck('veth1')]), { code: 100, message: /EPERM/ });
+  t.throws(() => firewall.masqueraded('podnet', '10.1.0.5'), { code: 100, message: /EPERM/ });
+  const silent = fakeNetlink(() => [-errno.ENOBUFS]);
+  const socket = NetlinkSocket.open(silent, protocol.NETFILTER);
+  t.teardown(() => socket[Symbol.dispose]());
+  t.throws(() => makeFirewall(() => socket).usable(), { code: 100, message: /was lost/ });
+});
+
+t.test('a table of our name in which nothing acts', async (t) => {
+  const dormant = 1;
+  for (const [title, flags, comment, msg, details] of [
+    ['of somebody else', dormant, 'mine', /inet tsbridge of nf_tables is dormant/, /not made by the plugin.*"mine"/],
+    ['without a comment', dormant, '', /inet tsbridge of nf_tables is dormant/, /this one has none/],
+    ['of our own', dormant, 'CNI plugin tsbridge', /is dormant/, /wake it up \(nft 'add table inet tsbridge'\)/],
+    ['with an owner', 2, '', /belongs to a program/, /another table/],
+  ] as const) {
+    const { kernel, firewall } = make();
+    kernel.state.tables = ['1 tsbridge', '7 tsbridge'];
+    kernel.about = { flags, comment };
+    t.throws(() => firewall.usable(), { code: 102, message: msg, details }, title);
+    const before = structuredClone(kernel.state);
+    t.throws(() => firewall.apply([check('veth1', '02:00:00:00:00:01')]), { code: 102 }, title);
+    t.strictSame(kernel.state, before);
+  }
+});
+
+t.test("a chain of somebody else's in the place of ours", async (t) => {
+  const { kernel, firewall } = make();
+  kernel.refuse = (name) => (name === 'NEWCHAIN' ? errno.EEXIST : 0);
+  t.throws(() => firewall.apply([add('10.1.0.5', 'a')]), { code: 102, message: /somebody else's chain/ });
 });
 
 t.test('names of sets', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type Legacy, removeGoLeftovers } from '../../../../src/kernel/leftovers/leftovers.ts';
 import { errno } from '../../../../src/linux/errno.ts';
+import { NoSocket } from '../../../../src/netlink/error.ts';
 import { NetlinkSocket, protocol } from '../../../../src/netlink/socket.ts';
 import { FakeNft } from '../firewall/fake-nft.ts';
 
@@ -108,7 +109,11 @@ t.test('errors are collected, and what else there is goes', async (t) => {
 
 t.test('a kernel without nf_tables has nothing in it', async (t) => {
   const none = () => {
-    throw new Error('EPROTONOSUPPORT');
+    throw new NoSocket('cannot open', errno.EPROTONOSUPPORT, '');
   };
   t.strictSame(await removeGoLeftovers(none, attachment, noLegacy), { removed: [], errors: [] });
+  const full = () => {
+    throw new NoSocket('cannot open', errno.EMFILE, '');
+  };
+  t.match((await removeGoLeftovers(full, attachment, noLegacy)).errors, [{ message: 'cannot open: EMFILE' }]);
 });

@@ -461,7 +461,7 @@ t.test('replies', async (t) => {
   t.equal(elementsIn(replies(local, local), 5).length, 5, 'no more than are asked for');
   t.strictSame(
     tableOf(bytes('02000007 08000100 6e617400 08000300 00000002 0c000400 0000000000000003 08000200 00000000')),
-    { family: NFPROTO.IPV4, name: 'nat', use: 2 },
+    { family: NFPROTO.IPV4, name: 'nat', flags: 0, use: 2, comment: '' },
   );
   // strace -xx nft list sets inet (nftables 1.0.6), on: nft add table inet tsbridge; nft add set inet tsbridge s '{ type ipv4_addr; }'
   t.equal(
