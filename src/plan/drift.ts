@@ -85,7 +85,7 @@ function hostDrift(conf: NetConf, { bridge, host, hostName, vlans }: Observed): 
 }
 
 function containerDrift(conf: NetConf, expected: Expected, observed: Observed): string[] {
-  const { container, addresses, routes } = observed;
+  const { container, addresses } = observed;
   const { ifname } = expected;
   if (!container) return [`${ifname} is missing in the container`];
   if (container.kind !== 'veth')
@@ -100,13 +100,35 @@ function containerDrift(conf: NetConf, expected: Expected, observed: Observed): 
     if (!has) out.push(`${ifname} does not have the address ${address}`);
     else if (has.dadFailed) out.push(`address ${address} of ${ifname} has failed duplicate address detection`);
   }
-  for (const route of kernelRoutes(expected.routes, expected.ips)) {
-    if (!routes.some((candidate) => isRoute(candidate, route))) {
-      out.push(`the container has no route ${showRoute(route)}${nearest(routes, route)}`);
-    }
-  }
+  out.push(...routeDrift(expected, observed).missing);
   return out;
 }
+
+/**
+ * SPEC "CHECK": a later plugin of the list may have changed routes. A destination that is still reached through its gateway, whatever the
+ * table or metric, or through another interface by now, is `changed`; one that is not reached so any more is `missing`.
+ */
+export function routeDrift(
+  expected: Expected,
+  { container, routes }: Pick<Observed, 'container' | 'routes'>,
+): { missing: string[]; changed: string[] } {
+  const missing: string[] = [];
+  const changed: string[] = [];
+  if (!container) return { missing, changed };
+  for (const route of kernelRoutes(expected.routes, expected.ips)) {
+    if (routes.some((candidate) => isRoute(candidate, route))) continue;
+    const dst = formatPrefix(networkOf(mustPrefix(route.dst)));
+    const other = routes.find(
+      (has) => has.dst === dst && (route.gw === undefined || has.gw === route.gw || has.oif !== container.index),
+    );
+    if (other) changed.push(`the route ${showRoute(route)} is now ${showState(other)}`);
+    else missing.push(`the container has no route ${showRoute(route)}${nearest(routes, route)}`);
+  }
+  return { missing, changed };
+}
+
+const showState = ({ dst, gw, priority, table, oif }: RouteState): string =>
+  `${showRoute({ dst, priority, table, ...(gw ? { gw } : {}) })}${oif === undefined ? '' : `, through interface ${oif}`}`;
 
 const canonical = (text: string) => {
   const prefix = parsePrefix(text);

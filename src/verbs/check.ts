@@ -6,7 +6,7 @@ import { mustPrefix } from '../ip/prefix.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { gatewayDevice } from '../plan/add.ts';
-import { drift, type Expected, type Observed } from '../plan/drift.ts';
+import { drift, type Expected, type Observed, routeDrift } from '../plan/drift.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { FirewallGap, LinkState } from '../plan/state.ts';
@@ -28,7 +28,9 @@ export async function check(context: Context): Promise<void> {
   kernel.openContainer(request.netns, request.allowOwnNetns);
 
   const expected = ownPart(previous, attachment, request.netns);
-  const differences = drift(conf, expected, await observe(kernel, conf, attachment, previous, expected));
+  const observed = await observe(kernel, conf, attachment, previous, expected);
+  const differences = drift(conf, expected, observed);
+  for (const change of routeDrift(expected, observed).changed) context.log.warn(change);
   const ipam = await openIpam(context, kernel, attachment);
   try {
     await ipam?.check(expected.ips.map(({ address }) => address));
@@ -57,7 +59,9 @@ function ownPart(previous: Result, { ifname }: Attachment, netns: string): Expec
       `prevResult.interfaces[${index}].sandbox: ${own.sandbox} is not CNI_NETNS ${netns}`,
     );
   }
-  const ips = previous.ips.filter((ip) => ip.interface === undefined || ip.interface === index);
+  // One that names no interface is another plugin's, unless ADD's version of the protocol had no names for them.
+  const named = previous.ips.filter((ip) => ip.interface === index);
+  const ips = named.length > 0 ? named : previous.ips.filter((ip) => ip.interface === undefined);
   return { ifname, mac: own.mac, ips, routes: previous.routes };
 }
 

@@ -23,7 +23,7 @@ interface ShownRoute {
 
 for (const build of builds) {
   t.test(`${build.name}: routes`, { skip: missing() }, async (t) => {
-    t.test('every attribute of 1.1.0 is applied, and CHECK misses it when it is gone', async (t) => {
+    t.test('every attribute of 1.1.0 is applied, and CHECK says in the log when it is gone', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const pod = host.container();
       const conf = network([
@@ -68,11 +68,34 @@ for (const build of builds) {
         'advmss',
         '1340',
       ]);
-      const checked = host.cni({ command: 'CHECK', container: pod, conf, prevResult: json });
-      t.match(checked.json, {
-        code: 101,
-        msg: /no route 192\.0\.2\.0\/24 via 10\.1\.0\.1 metric 50 mtu 1400 advmss 1340/,
+      const logged = { ...conf, logLevel: 'warn', logFile: '/run/log' };
+      t.equal(host.cni({ command: 'CHECK', container: pod, conf: logged, prevResult: json }).stdout, '');
+      t.match(
+        host.run(['cat', '/run/log']),
+        /the route 192\.0\.2\.0\/24 via 10\.1\.0\.1 metric 50 mtu 1400 advmss 1340 is now /,
+      );
+    });
+
+    t.test('CHECK finds routes that a later plugin has moved into another table', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      const conf = { ...network([{ dst: '192.0.2.0/24' }]), cniVersion: '1.0.0', isDefaultGateway: true };
+      const { json } = host.cni({ command: 'ADD', container: pod, conf });
+      const sbr = { cniVersion: conf.cniVersion, name: conf.name, type: 'sbr' };
+      const {
+        status,
+        json: prevResult,
+        stdout,
+      } = host.cni({
+        command: 'ADD',
+        plugin: 'sbr',
+        container: pod,
+        conf: sbr,
+        prevResult: json,
       });
+      t.equal(status, 0, stdout);
+      t.equal(pod.run(['ip', 'route']), '', 'the main table is empty');
+      t.equal(host.cni({ command: 'CHECK', container: pod, conf, prevResult }).stdout, '');
     });
 
     for (const [title, routes] of [

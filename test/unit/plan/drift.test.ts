@@ -1,5 +1,5 @@
 import t from 'tap';
-import { drift, type Expected, type Observed } from '../../../src/plan/drift.ts';
+import { drift, type Expected, type Observed, routeDrift } from '../../../src/plan/drift.ts';
 import type { LinkState } from '../../../src/plan/state.ts';
 import { netConf } from '../../support/netconf.ts';
 
@@ -135,11 +135,11 @@ for (const { title, over, differences } of [
     ],
   },
   {
-    title: 'a route gone, another different',
-    over: { routes: [{ ...healthy.routes[1], mtu: 1500 }] },
+    title: 'a route gone, another through another gateway',
+    over: { routes: [{ ...healthy.routes[1], gw: '10.1.0.8' }] },
     differences: [
       'the container has no route default via 10.1.0.1',
-      'the container has no route 10.9.0.0/16 via 10.1.0.7 metric 100 mtu 1400 (it has 10.9.0.0/16 via 10.1.0.7 metric 100)',
+      'the container has no route 10.9.0.0/16 via 10.1.0.7 metric 100 mtu 1400 (it has 10.9.0.0/16 via 10.1.0.8 metric 100)',
     ],
   },
   {
@@ -178,4 +178,33 @@ for (const { title, over, differences } of [
   },
 ] as { title: string; over: Partial<Observed>; differences: string[] }[]) {
   t.test(`CHECK tells: ${title}`, async (t) => t.same(drift(conf, expected, { ...healthy, ...over }), differences));
+}
+
+for (const { title, over, changed } of [
+  { title: 'nothing', over: healthy.routes, changed: [] },
+  {
+    title: 'another table',
+    over: healthy.routes.map((route) => ({ ...route, table: 100 })),
+    changed: [
+      'the route default via 10.1.0.1 is now default via 10.1.0.1 table 100, through interface 2',
+      'the route 10.9.0.0/16 via 10.1.0.7 metric 100 mtu 1400 is now 10.9.0.0/16 via 10.1.0.7 metric 100 table 100, through interface 2',
+    ],
+  },
+  {
+    title: 'another interface, and another MTU',
+    over: [
+      { ...healthy.routes[0], gw: '10.5.0.1', oif: 9 },
+      { ...healthy.routes[1], mtu: 1300 },
+    ],
+    changed: [
+      'the route default via 10.1.0.1 is now default via 10.5.0.1 table 254, through interface 9',
+      'the route 10.9.0.0/16 via 10.1.0.7 metric 100 mtu 1400 is now 10.9.0.0/16 via 10.1.0.7 metric 100 table 254, through interface 2',
+    ],
+  },
+] as { title: string; over: Observed['routes']; changed: string[] }[]) {
+  t.test(`what a later plugin may do to routes is no difference: ${title}`, async (t) => {
+    const observed = { ...healthy, routes: over };
+    t.strictSame(drift(conf, expected, observed), []);
+    t.strictSame(routeDrift(expected, observed), { missing: [], changed });
+  });
 }
