@@ -11,6 +11,7 @@ import { measureLeases, storeSizes } from './leases.ts';
 import { machine, versions } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import type { NetworkName } from './networks.ts';
+import { measurePods, podCounts } from './pods.ts';
 import type { Results, Series } from './results.ts';
 import { median } from './statistics.ts';
 import { markdown, terminal } from './table.ts';
@@ -22,8 +23,8 @@ const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
 /**
  * The whole bench. From the environment:
  * BENCH_SAMPLES  of each series (30); fewer leave docs/ alone unless BENCH_WRITE=1
- * BENCH_ONLY     some of calls,burst,leases,memory,timelines,floor
- * BENCH_CONTENDERS  some of pkg,bun,go
+ * BENCH_ONLY     some of calls,burst,leases,pods,memory,timelines,floor
+ * BENCH_CONTENDERS  some of static,pkg,go
  * BENCH_DIR      where the leases are (/var/tmp: a disk, as /var/lib/cni is)
  * GO_PLUGINS     the reference (/usr/lib/cni)
  */
@@ -62,6 +63,11 @@ export async function bench(workDir: string): Promise<void> {
   if (wanted('burst')) add(...measureBurst(contenders, 'cluster', samples));
   if (wanted('leases')) {
     for (const size of storeSizes) add(...measureLeases(contenders, size, samples));
+  }
+  if (wanted('pods')) {
+    for (const network of ['cluster', 'dual'] as const) {
+      for (const pods of podCounts) add(...measurePods(contenders, network, pods, samples));
+    }
   }
   if (wanted('memory')) {
     for (const network of networkNames) add(measureMemory(contenders, network, Math.min(samples, 10)));

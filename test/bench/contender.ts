@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { type Finished, type Program, run } from './child.ts';
+import { existsSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { type Finished, must, type Program, run } from './child.ts';
 import { Namespace } from './namespace.ts';
 import type { Conf } from './networks.ts';
 
-export type ContenderName = 'pkg' | 'bun' | 'go';
+export type ContenderName = 'static' | 'pkg' | 'go';
 
 interface Executable {
   name: ContenderName;
@@ -20,8 +20,8 @@ const root = resolve(import.meta.dirname, '../..');
 export const goPlugins = process.env.GO_PLUGINS ?? '/usr/lib/cni';
 
 const known: Executable[] = [
-  ...(['pkg', 'bun'] as const).map((name) => {
-    const label = name === 'pkg' ? 'tsbridge' : 'tsbridge-bun';
+  ...(['static', 'pkg'] as const).map((name) => {
+    const label = name === 'pkg' ? 'tsbridge' : 'tsbridge-static';
     const path = join(root, 'bin', label);
     return { name, label, path, types: { main: 'tsbridge', ipam: 'host-local' }, files: [path] };
   }),
@@ -60,13 +60,15 @@ export class Contender implements Disposable {
   constructor(executable: Executable, workDir: string) {
     this.name = executable.name;
     this.label = executable.label;
-    // Copies, all written alike a moment ago: how the kernel has a file in memory, which is worth up to a third of an ADD, depends on how it got there.
-    const folder = join(workDir, `${executable.name}-plugins`);
-    mkdirSync(folder);
-    const copy = (file: string) => join(folder, basename(file));
-    for (const file of executable.files) writeFileSync(copy(file), readFileSync(file), { mode: 0o755 });
-    this.path = copy(executable.path);
-    this.files = executable.files.map(copy);
+    // As they are on a node: put in place by what installs them there, Debian's and ours.
+    if (executable.name === 'go') {
+      this.path = executable.path;
+      this.files = executable.files;
+    } else {
+      this.path = join(workDir, `${executable.name}-plugins`, 'tsbridge');
+      this.files = [this.path];
+      must([join(root, 'scripts/install-executable'), executable.path, this.path]);
+    }
     this.#types = executable.types;
     this.dataDir = join(workDir, executable.name);
     this.host = new Namespace(`host-${executable.name}`);
@@ -83,7 +85,7 @@ export class Contender implements Disposable {
   pod(): Pod {
     const serial = ++this.#pods;
     // As long as the IDs that containerd and CRI-O give.
-    const id = `${this.name === 'go' ? '60' : this.name === 'bun' ? 'b0' : 'a0'}${serial.toString(16).padStart(62, '0')}`;
+    const id = `${this.name === 'go' ? '60' : this.name === 'static' ? 'b0' : 'a0'}${serial.toString(16).padStart(62, '0')}`;
     return { id, netns: new Namespace(`${this.name}-${serial}`) };
   }
 
@@ -127,13 +129,19 @@ export class Contender implements Disposable {
     if (status !== 0) throw new Error(`${this.label}: ${command} ended with status ${status}: ${stdout}${stderr}`);
   }
 
+  /** Removes a network's bridge, and its leases. In the contender's host. */
+  forget(conf: Conf): void {
+    must(['ip', 'link', 'del', String(conf.bridge)]);
+    rmSync(join(this.dataDir, conf.name), { recursive: true, force: true });
+  }
+
   [Symbol.dispose](): void {
     this.host[Symbol.dispose]();
   }
 }
 
 /**
- * The contenders that are there; BENCH_CONTENDERS=bun,go chooses. Without the reference there is nothing to compare with, so it has
+ * The contenders that are there; BENCH_CONTENDERS=static,go chooses. Without the reference there is nothing to compare with, so it has
  * to be there.
  */
 export function contenders(workDir: string): Contender[] {

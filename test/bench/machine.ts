@@ -32,7 +32,7 @@ export function versions(): Record<string, string> {
   return {
     tsbridge: json('../../package.json').version,
     node: process.versions.node,
-    bun: json('../../node_modules/@oven/bun-linux-x64-baseline/package.json').version,
+    quickjs: quickJsVersion(),
     'bridge, host-local': debianVersion(`${goPlugins}/bridge`) ?? 'unknown',
   };
 }

@@ -14,8 +14,8 @@ export const text = (x: number, y: number, content: string, cssClass = '', ancho
 /** The colours of the contenders; their names in legends. */
 export const contenderStyles: { name: ContenderName; label: string }[] = [
   { name: 'go', label: 'bridge + host-local (Go)' },
+  { name: 'static', label: 'tsbridge-static' },
   { name: 'pkg', label: 'tsbridge (Node.js)' },
-  { name: 'bun', label: 'tsbridge-bun' },
 ];
 
 /** A whole document: readable on white and on black, because the page that shows it may be either. */
@@ -26,11 +26,11 @@ export function svg(width: number, height: number, title: string, body: readonly
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .heading { font-weight: 600; font-size: 13px }
 .quiet { fill: #57606a }
-.go { fill: #8c959f } .pkg { fill: #1f883d } .bun { fill: #0969da }
+.go { fill: #8c959f } .pkg { fill: #1f883d } .static { fill: #0969da }
 .startUp { fill: #0969da } .script { fill: #bf8700 } .store { fill: #cf222e } .network { fill: #1f883d } .files { fill: #8250df } .end { fill: #8c959f }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .quiet { fill: #9198a1 }
-.go, .end { fill: #6e7681 } .pkg, .network { fill: #3fb950 } .bun, .startUp { fill: #58a6ff } .script { fill: #d29922 } .store { fill: #f85149 } .files { fill: #a371f7 }
+.go, .end { fill: #6e7681 } .pkg, .network { fill: #3fb950 } .static, .startUp { fill: #58a6ff } .script { fill: #d29922 } .store { fill: #f85149 } .files { fill: #a371f7 }
 }
 </style>
 ${body.join('\n')}

@@ -1,8 +1,8 @@
 import type { ContenderName } from './contender.ts';
-import { growthLimit, type Results, type Series } from './results.ts';
+import { leasesGrowthLimit, podsGrowth, type Results, type Series } from './results.ts';
 import { median, pairedRatio, quantile } from './statistics.ts';
 
-const order: ContenderName[] = ['go', 'pkg', 'bun'];
+const order: ContenderName[] = ['go', 'static', 'pkg'];
 
 /** The series as lines of a terminal: medians, quartiles, ratios with the target behind them. */
 export function terminal(series: readonly Series[]): string {
@@ -15,15 +15,21 @@ export function terminal(series: readonly Series[]): string {
     });
     return `${`${one.network} ${describe(one)}`.padEnd(46)} ${cells.join(' ')}`.trimEnd();
   });
-  return [...lines, growthText(series)].filter(Boolean).join('\n');
+  return [...lines, leasesGrowth(series), ...podsGrowthLines(series)].filter(Boolean).join('\n');
 }
 
-const describe = (series: Series) =>
-  series.leases === undefined ? series.what : `${series.what}, ${series.leases.toLocaleString('en')} leases`;
+const describe = ({ what, leases, pods }: Series) =>
+  [
+    what,
+    leases !== undefined && `${leases.toLocaleString('en')} leases`,
+    pods !== undefined && `${pods.toLocaleString('en')} on the bridge`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 
 function figure({ unit }: Series, value: number): string {
-  if (unit === 'KiB') return `${(value / 1024).toFixed(0)} MiB`;
-  return value.toFixed(value < 100 ? 1 : 0);
+  if (unit === 'KiB') return `${(value / 1024).toFixed(1)} MiB`;
+  return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 }
 
 /** ` ×0.42 ≤0.5 ✓` */
@@ -40,6 +46,7 @@ const sections: { section: Series['section']; heading: string; columns: string; 
   { section: 'calls', heading: 'One call', columns: 'Network | Call', unit: 'ms' },
   { section: 'burst', heading: 'Fifty pods at once', columns: 'Network | What', unit: 'ms' },
   { section: 'leases', heading: 'A store that fills up', columns: 'Leases | Call', unit: 'ms' },
+  { section: 'pods', heading: 'A bridge that fills up', columns: 'Network | Call', unit: 'ms' },
   { section: 'memory', heading: 'Memory and size', columns: 'Network | What', unit: '' },
 ];
 
@@ -48,7 +55,7 @@ export function markdown(results: Results): string {
   const { machine, versions, contenders, emptyProcessMs, loadAverage, samples } = results;
   const lines = [
     `${machine.cpu}, ${machine.cpus} processors, ${machine.memoryGiB} GiB; Linux ${machine.kernel}, ${machine.system}; leases on ${machine.leaseFolder}.`,
-    `tsbridge ${versions.tsbridge} on Node.js ${versions.node} and Bun ${versions.bun}; bridge and host-local ${versions['bridge, host-local']}.`,
+    `tsbridge ${versions.tsbridge} on QuickJS ${versions.quickjs} (static) and Node.js ${versions.node}; bridge and host-local ${versions['bridge, host-local']}.`,
     `${samples} samples of each. An empty process (\`true\`) takes ${median(emptyProcessMs).toFixed(2)} ms in the same harness.`,
     `Load average before each section: ${loadAverage.join(', ')}.`,
     '',
@@ -60,17 +67,18 @@ export function markdown(results: Results): string {
     lines.push(
       `### ${heading}`,
       '',
-      `| ${columns} | Go${inUnit} | tsbridge${inUnit} | to Go | tsbridge-bun${inUnit} | to Go |`,
+      `| ${columns} | Go${inUnit} | tsbridge-static${inUnit} | to Go | tsbridge${inUnit} | to Go |`,
       '|---|---|--:|--:|--:|--:|--:|',
       ...rows.map((series) => row(series)),
     );
     if (section === 'memory') {
       const size = (name: ContenderName) =>
-        `${((contenders.find((one) => one.name === name)?.bytes ?? 0) / 1e6).toFixed(0)} MB`;
-      lines.push(`| | on disk | ${size('go')} | ${size('pkg')} | | ${size('bun')} | |`);
+        `${((contenders.find((one) => one.name === name)?.bytes ?? 0) / 1e6).toFixed(1)} MB`;
+      lines.push(`| | on disk | ${size('go')} | ${size('static')} | | ${size('pkg')} | |`);
     }
     lines.push('');
-    if (section === 'leases') lines.push(growthText(rows), '');
+    if (section === 'leases') lines.push(leasesGrowth(rows), '');
+    if (section === 'pods') lines.push(...podsGrowthLines(rows), '');
   }
   if (results.timelines.length > 0) lines.push(...timelineTable(results), '');
   if (results.floors.length > 0) lines.push(...floorTable(results), '');
@@ -78,7 +86,7 @@ export function markdown(results: Results): string {
 }
 
 /** How much longer an ADD takes with the fullest store than with an empty one. Here each contender is compared with itself. */
-function growthText(series: readonly Series[]): string {
+function leasesGrowth(series: readonly Series[]): string {
   const adds = series.filter(({ section, what }) => section === 'leases' && what === 'ADD');
   const [empty, full] = [adds[0], adds.at(-1)];
   if (!empty || !full || empty === full) return '';
@@ -86,13 +94,34 @@ function growthText(series: readonly Series[]): string {
     const [before, after] = [empty.samples[name], full.samples[name]];
     if (!before || !after) return [];
     const ratio = median(after) / median(before);
-    const verdict = name === 'go' ? '' : ` (≤ ${growthLimit}${ratio <= growthLimit ? '' : ' missed'})`;
+    const verdict = name === 'go' ? '' : ` (≤ ${leasesGrowthLimit}${ratio <= leasesGrowthLimit ? '' : ' missed'})`;
     return [`${label[name]} ${ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0)}${verdict}`];
   });
   return `ADD with ${(full.leases ?? 0).toLocaleString('en')} leases to ADD with none, of the same executable: ${times.join(', ')}.`;
 }
 
-const label = { go: 'Go', pkg: 'tsbridge', bun: 'tsbridge-bun' };
+/** How much longer an ADD takes with many pods on the bridge than with one. Here, too, each contender is compared with itself. */
+function podsGrowthLines(series: readonly Series[]): string[] {
+  return ['cluster', 'dual'].flatMap((network) => {
+    const at = (pods: number) =>
+      series.find((one) => one.network === network && one.what === 'ADD' && one.pods === pods);
+    const [one, many] = [at(1), at(podsGrowth.pods)];
+    if (!one || !many) return [];
+    const times = order.flatMap((name) => {
+      const [before, after] = [one.samples[name], many.samples[name]];
+      if (!before || !after) return [];
+      const ratio = median(after) / median(before);
+      const limit = name === 'go' ? undefined : podsGrowth.limit[name];
+      const verdict = limit === undefined ? '' : ` (≤ ${limit}${ratio <= limit ? '' : ' missed'})`;
+      return [`${label[name]} ${ratio.toFixed(2)}${verdict}`];
+    });
+    return [
+      `${network}: ADD with ${podsGrowth.pods} pods on the bridge to ADD with one, of the same executable: ${times.join(', ')}.`,
+    ];
+  });
+}
+
+const label = { go: 'Go', static: 'tsbridge-static', pkg: 'tsbridge' };
 
 /** Where the time of one ADD goes; see timeline.ts. */
 function timelineTable({ timelines }: Results): string[] {
@@ -132,10 +161,10 @@ function row(series: Series): string {
     const samples = series.samples[name];
     return samples ? figure(series, median(samples)) : '–';
   };
-  return `| ${first} | ${series.what} | ${cell('go')} | ${cell('pkg')} | ${ratioCell(series, 'pkg')} | ${cell('bun')} | ${ratioCell(series, 'bun')} |`;
+  return `| ${first} | ${series.pods === undefined ? series.what : describe(series)} | ${cell('go')} | ${cell('static')} | ${ratioCell(series, 'static')} | ${cell('pkg')} | ${ratioCell(series, 'pkg')} |`;
 }
 
-function ratioCell({ samples, target }: Series, name: 'pkg' | 'bun'): string {
+function ratioCell({ samples, target }: Series, name: 'pkg' | 'static'): string {
   if (!samples.go || !samples[name]) return '–';
   const { ratio } = pairedRatio(samples[name], samples.go);
   const limit = target?.[name];
