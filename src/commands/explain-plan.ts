@@ -4,6 +4,7 @@ import type { ResultIp } from '../cni/result.ts';
 import { formatIp, parseIp } from '../ip/address.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { planAdd } from '../plan/add.ts';
+import { containerEnd, mayFollowAddress } from '../plan/container-end.ts';
 import { resultRoutes, withGateways } from '../plan/gateway.ts';
 import { show } from '../plan/op.ts';
 import type { Context } from '../verbs/context.ts';
@@ -22,13 +23,15 @@ export function explain(context: Pick<Context, 'conf' | 'sys' | 'log' | 'bootId'
   const snapshot = observeHost(kernel, conf, salt);
   const ips = withGateways(conf, exampleAddresses(conf));
   const routes = resultRoutes(conf, { routes: conf.ipam && !('delegated' in conf.ipam) ? conf.ipam.routes : [] }, ips);
+  const steady = mayFollowAddress(conf, snapshot) ? ips[0]?.address.replace(/\/.*/, '') : undefined;
+  const end = containerEnd(conf, attachment, snapshot, steady);
   const notes: string[] = [];
   if (conf.ipam && 'delegated' in conf.ipam)
     notes.push(
       `# addresses come from the IPAM plugin ${conf.ipam.type}, which is run when the pair exists: not asked here`,
     );
   for (const { address } of ips) notes.push(`# a lease for ${address} is written to the store first`);
-  return [...notes, ...planAdd(conf, attachment, { ips, routes }, snapshot).map(show)];
+  return [...notes, ...planAdd(conf, attachment, { ips, routes, end }, snapshot).map(show)];
 }
 
 function exampleAddresses(conf: NetConf): ResultIp[] {

@@ -1,7 +1,7 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { HostLocalConf } from '../cni/netconf.ts';
-import { formatIp, parseIp } from '../ip/address.ts';
+import { bitsOf, formatIp, parseIp } from '../ip/address.ts';
 import { access, close, W_OK, X_OK } from '../linux/files.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
@@ -9,7 +9,16 @@ import { dealOut, exhausted, takeNext, takeRequested, type Want } from './alloca
 import { showDuration } from './duration.ts';
 import type { Ipam, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
-import { capacity, isAllocatable, makePool, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
+import {
+  capacity,
+  isAllocatable,
+  makePool,
+  namesInPool,
+  type Pool,
+  type PoolRange,
+  rangeOf,
+  showPool,
+} from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { type Entry, isPod, shortBoot } from './store/index-entry.ts';
 import { errnoOf } from './store/io-failure.ts';
@@ -18,6 +27,7 @@ import { readEntries } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
 import type { LockPatience } from './store/lock.ts';
 import { NewLease } from './store/new-lease.ts';
+import { Steadiness } from './store/steady.ts';
 import { Sticky } from './store/sticky.ts';
 import { anyMayBeDead, type LockedStore, Store } from './store/store.ts';
 
@@ -85,16 +95,24 @@ class HostLocalIpam implements HostLocal {
   /** `add` itself refuses first. */
   refuse(): void {}
 
-  async add(): Promise<Lease> {
+  async add(macMayFollow = false): Promise<Lease> {
     const { conf } = this.options;
     // Refusals first: nothing has been touched yet.
     const dns = conf.resolvConf === undefined ? {} : readResolvConf(conf.resolvConf);
     const wants = dealOut(this.pools(), conf.requestedIps);
-    const ips = await this.store.create((store) => {
+    const { ips, isSteady } = await this.store.create((store) => {
       this.refuseSecondAdd(store);
-      return this.take(store, wants);
+      const steadiness = new Steadiness(this.place);
+      const taken = this.take(store, wants, steadiness, macMayFollow);
+      return { ips: taken, isSteady: steadiness.isSteady };
     });
-    return { ips: ips.map((ip, i) => resultIp(wants[i]?.pool, ip)), routes: conf.routes, dns };
+    const [first] = ips;
+    return {
+      ips: ips.map((ip, i) => resultIp(wants[i]?.pool, ip)),
+      routes: conf.routes,
+      dns,
+      ...(isSteady && first !== undefined ? { steadyAddress: first } : {}),
+    };
   }
 
   /** SPEC "ADD": not twice for one attachment. One that is provably dead has missed its DEL; its leases are reclaimed. */
@@ -115,7 +133,7 @@ class HostLocalIpam implements HostLocal {
   }
 
   /** Takes an address of each set, or none at all. */
-  private take(store: LockedStore, wants: Want[]): string[] {
+  private take(store: LockedStore, wants: Want[], steadiness: Steadiness, macMayFollow: boolean): string[] {
     const { containerID, ifname } = this.options.attachment;
     const { conf, pod } = this.options;
     const sticky = conf.sticky && pod !== undefined ? new Sticky(this.place, pod, ifname) : undefined;
@@ -133,7 +151,9 @@ class HostLocalIpam implements HostLocal {
           moved.push([last, requested]);
         } else if (!takeSticky(lease, pool, before)) {
           // What the pod had before does not move round robin on: that would bring it back to addresses used a moment ago.
-          moved.push([last, takeFree(store, lease, pool, last)]);
+          const partner = matching(wants[0]?.pool, lease.ips[0], pool);
+          const isTaken = partner !== undefined && lease.take(partner);
+          moved.push([last, isTaken ? partner : takeFree(store, lease, pool, last)]);
         }
       }
       const hash = this.place.hash(containerID, ifname);
@@ -142,6 +162,7 @@ class HostLocalIpam implements HostLocal {
       // Still there after `find` found nothing: it is another living attachment's.
       if (store.index.collision || store.index.get(hash)) store.index.leaveOut();
       else store.index.set(hash, entry);
+      if (!macMayFollow || !belongTogether(wants, lease.ips)) steadiness.end();
       for (const [last, ip] of moved) last.write(ip);
       lease.done();
       sticky?.write(lease.ips);
@@ -304,3 +325,34 @@ function resultIp(pool: Pool | undefined, text: string) {
 
 /** The directory that a path is in; `/` is in itself. Paths are absolute. */
 const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
+
+/**
+ * The address of another pool that is as far from its subnet's as this one is from its own: 10.1.0.5 and fd00::5. An attachment gets such a pair
+ * when it is free, so that each address has the same partner every time, and one MAC address follows from both.
+ */
+function matching(pool: Pool | undefined, text: string | undefined, other: Pool): string | undefined {
+  const offset = pool && text !== undefined ? offsetOf(pool, text) : undefined;
+  const [range] = other.ranges;
+  if (offset === undefined || !range || other.ranges.length > 1) return undefined;
+  const ip = { family: range.family, value: networkValue(range) + offset };
+  return isAllocatable(other, ip) ? formatIp(ip) : undefined;
+}
+
+const belongTogether = (wants: readonly Want[], ips: readonly string[]): boolean => {
+  if (wants.length === 1) return true;
+  const [first, ...others] = wants.map(({ pool }, i) => offsetOf(pool, ips[i] as string));
+  return first !== undefined && others.every((offset) => offset === first);
+};
+
+/** How far an address is from its subnet's; undefined where a pool has several ranges, and so several addresses that far. */
+function offsetOf(pool: Pool, text: string): bigint | undefined {
+  const ip = parseIp(text);
+  const [range] = pool.ranges;
+  return ip && range && pool.ranges.length === 1 ? ip.value - networkValue(range) : undefined;
+}
+
+/** The first address of a range's subnet. */
+function networkValue({ family, start, prefixLength }: PoolRange): bigint {
+  const hostBits = BigInt(bitsOf(family) - prefixLength);
+  return (start >> hostBits) << hostBits;
+}

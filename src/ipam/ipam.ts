@@ -12,8 +12,8 @@ export interface Ipam {
   readonly needsInterface: boolean;
   /** Throws what makes `add` fail for certain, before anything is changed. */
   refuse(): void;
-  /** Addresses for the attachment; all or none. */
-  add(): Promise<Lease>;
+  /** Addresses for the attachment; all or none. `macMayFollow`: its MAC address can follow from an address (Lease.steadyAddress). */
+  add(macMayFollow?: boolean): Promise<Lease>;
   /** Gives back what this very `add` took, and nothing else. Never throws: what failed is returned. */
   undoAdd(): Promise<Error[]>;
   /** Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. */

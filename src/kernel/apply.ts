@@ -75,7 +75,7 @@ export class Application implements Surroundings {
         break;
       case 'wait.carrier':
         this.settle();
-        this.timed(op, () => waitForCarrier(sys, this.netns('host'), op.dev, op.timeoutMs));
+        this.timed(op, () => waitForCarrier(sys, this.netns(op.in), op.dev, op.timeoutMs));
         break;
       case 'wait.dad':
         this.settle();

@@ -29,6 +29,8 @@ export interface Kernel extends Disposable {
   link(where: Where, dev: string): LinkState | undefined;
   /** All links, or those of one kind, or those on one master (ifindex). */
   links(where: Where, filter?: { kind?: string; master?: number }): LinkState[];
+  /** Whether the bridge has ports that do not lead to pods of ours. */
+  bridgeLeadsToOthers(bridge: LinkState): boolean;
   /** Addresses of one link. */
   addresses(where: Where, index: number): AddressState[];
   /** Unicast routes of all tables, or those of one table. */

@@ -7,6 +7,7 @@ import type { Op, Where } from '../plan/op.ts';
 import { Application, type ApplyOptions, undoAll } from './apply.ts';
 import { BridgeLock } from './bridge-lock.ts';
 import { openBridgeLockFile } from './bridge-lock-file.ts';
+import { leadsToOthers } from './bridge-ports.ts';
 import { makeFirewall } from './firewall/firewall.ts';
 import type { Firewall, MakeFirewall } from './firewall/port.ts';
 import type { Kernel } from './kernel.ts';
@@ -78,6 +79,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     },
     link: (where, dev) => readLink(netns(where), dev),
     links: (where, filter) => readLinks(netns(where), filter),
+    bridgeLeadsToOthers: (bridge) => leadsToOthers(theHost(), bridge),
     addresses: (where, index) => readAddresses(netns(where), index),
     routes: (where, filter) => readRoutes(netns(where), filter),
     vlans: (index) => readVlans(theHost(), index),

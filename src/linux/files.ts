@@ -248,17 +248,31 @@ export const ftruncate = (fd: number, length: number): void => void check(call(S
 
 /** The names in a directory, in no order, without `.` and `..`. */
 export function readdir(path: string): string[] {
+  const names: string[] = [];
+  scanDirectory(path, (bytes, at, end) => {
+    const name = textToNul(bytes, at, end);
+    if (name !== '.' && name !== '..') names.push(name);
+    return true;
+  });
+  return names;
+}
+
+/**
+ * Calls `visit` with each name in a directory, `.` and `..` among them: bytes that end with a NUL, which a caller with thousands of names need
+ * not make texts of. Until it gives false.
+ */
+export function scanDirectory(path: string, visit: (bytes: Uint8Array, at: number, end: number) => boolean): void {
   const fd = open(path, O.RDONLY | O.DIRECTORY);
   try {
-    const names: string[] = [];
     const bytes = new Uint8Array(32768);
     while (true) {
       const length = check(call(SYS.getdents64, fd, bytes, bytes.length), 'readdir', path);
-      if (length === 0) return names;
-      // struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name with NUL — linux/dirent.h
-      for (let at = 0; at < length; at += u16(bytes, at + 16)) {
-        const name = textToNul(bytes, at + 19, at + u16(bytes, at + 16));
-        if (name !== '.' && name !== '..') names.push(name);
+      if (length === 0) return;
+      // struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name with NUL, padding — linux/dirent.h
+      for (let at = 0; at < length; ) {
+        const next = at + u16(bytes, at + 16);
+        if (!visit(bytes, at + 19, next)) return;
+        at = next;
       }
     }
   } finally {

@@ -2,7 +2,8 @@ import type { Attachment } from '../cni/attachment.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import { mustPrefix } from '../ip/prefix.ts';
-import { bridgeMac, containerMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
+import { bridgeMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
+import type { ContainerEnd } from './container-end.ts';
 import { compareAddresses, gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { localPrefixes } from './masquerade.ts';
 import {
@@ -20,7 +21,7 @@ import { usesVlans, vlanOps } from './vlan.ts';
 /** What the host looked like when the plan was made. */
 export interface HostSnapshot {
   salt: string; // unique to the node, its boot and its namespace: see macAddress
-  bridge?: { link: LinkState; addresses: string[] };
+  bridge?: { link: LinkState; addresses: string[]; leadsToOthers: boolean };
   /** `<bridge>.<vlan>`, for networks with a VLAN and a gateway. */
   vlanGateway?: { link: LinkState; addresses: string[] };
 }
@@ -29,6 +30,7 @@ export interface HostSnapshot {
 export interface Wanted {
   ips: ResultIp[];
   routes: Route[];
+  end: ContainerEnd;
 }
 
 const carrierTimeoutMs = 5000;
@@ -41,15 +43,17 @@ export const gatewayDevice = (conf: NetConf): string =>
 
 /** The operations of an ADD, in order. Pure: the same input gives the same plan. */
 export const planAdd = (conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] => [
-  ...planInterface(conf, attachment, snapshot),
+  ...planInterface(conf, attachment, wanted.end, snapshot),
   ...planAddresses(conf, attachment, wanted, snapshot),
 ];
 
 /** The first of them: the pair, its host end a port of the bridge and in its VLAN, the container's end down and without addresses. */
-export const planInterface = (conf: NetConf, attachment: Attachment, snapshot: HostSnapshot): Op[] => [
-  ...bridgeOps(conf, snapshot),
-  ...vethOps(conf, attachment, snapshot),
-];
+export const planInterface = (
+  conf: NetConf,
+  attachment: Attachment,
+  end: ContainerEnd,
+  snapshot: HostSnapshot,
+): Op[] => [...bridgeOps(conf, snapshot), ...vethOps(conf, attachment, end, snapshot)];
 
 /** The others: all that is known only when IPAM has given its addresses. */
 export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wanted, snapshot: HostSnapshot): Op[] {
@@ -58,7 +62,7 @@ export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wan
     ...gatewayOps(conf, wanted, snapshot),
     ...containerOps(conf, attachment, wanted, hasIpv6),
     ...masqueradeOps(conf, attachment, wanted),
-    ...waitOps(conf, attachment, wanted, snapshot.salt, hasIpv6),
+    ...waitOps(conf, attachment, wanted, hasIpv6),
   ];
 }
 
@@ -89,9 +93,8 @@ function bridgeOps(conf: NetConf, { bridge, salt }: HostSnapshot): Op[] {
   return Object.keys(set).length > 2 ? [set, acceptRa] : [];
 }
 
-function vethOps(conf: NetConf, attachment: Attachment, { salt }: HostSnapshot): Op[] {
+function vethOps(conf: NetConf, attachment: Attachment, { mac }: ContainerEnd, { salt }: HostSnapshot): Op[] {
   const dev = hostVethName(attachment);
-  const mac = containerMac(conf, salt, attachment);
   const ops: Op[] = [];
   ops.push({
     op: 'veth.add',
@@ -178,7 +181,9 @@ function containerOps(conf: NetConf, attachment: Attachment, wanted: Wanted, has
     const nodad = mustPrefix(address).family === 6 && !conf.enabledad;
     ops.push({ op: 'addr.add', in: 'container', dev, prefix: address, nodad });
   }
-  ops.push({ op: 'link.set', in: 'container', dev, up: true });
+  // With arp_notify the kernel also announces what is changed later: see waitOps for what is new.
+  const arpNotify = wanted.ips.length > 0 && !wanted.end.announce ? { arpNotify: true as const } : {};
+  ops.push({ op: 'link.set', in: 'container', dev, up: true, ...arpNotify });
   for (const route of kernelRoutes(wanted.routes, wanted.ips))
     ops.push({ op: 'route.add', in: 'container', dev, route });
   return ops;
@@ -217,14 +222,16 @@ function masqueradeOps(conf: NetConf, attachment: Attachment, wanted: Wanted): O
   }));
 }
 
-function waitOps(conf: NetConf, attachment: Attachment, wanted: Wanted, salt: string, hasIpv6: boolean): Op[] {
+function waitOps(conf: NetConf, attachment: Attachment, { ips, end }: Wanted, hasIpv6: boolean): Op[] {
   if (conf.disableContainerInterface) return [];
   const dev = attachment.ifname;
-  const ops: Op[] = [{ op: 'wait.carrier', dev: hostVethName(attachment), timeoutMs: carrierTimeoutMs }];
+  // Both ends: until the kernel has noticed the other's carrier, each throws away what it is given to send.
+  const ops: Op[] = [
+    { op: 'wait.carrier', in: 'host', dev: hostVethName(attachment), timeoutMs: carrierTimeoutMs },
+    { op: 'wait.carrier', in: 'container', dev, timeoutMs: carrierTimeoutMs },
+  ];
   if (hasIpv6 && conf.enabledad) ops.push({ op: 'wait.dad', in: 'container', dev, timeoutMs: dadTimeoutMs });
   // Only now does the port forward: what the kernel announces when the link comes up gets no further than the bridge.
-  if (wanted.ips.length > 0) {
-    ops.push({ op: 'link.set', in: 'container', dev, mac: containerMac(conf, salt, attachment), arpNotify: true });
-  }
+  if (ips.length > 0 && end.announce) ops.push({ op: 'link.set', in: 'container', dev, mac: end.mac, arpNotify: true });
   return ops;
 }

@@ -9,9 +9,13 @@ export const bridgeMac = (salt: string, bridge: string): string => macAddress(sa
 export const hostVethMac = (salt: string, attachment: Attachment): string =>
   macAddress(salt, 'host', hostVethAlias(attachment));
 
-/** The MAC address of the container's end: the one asked for, or one of its own. */
-export const containerMac = (conf: Pick<NetConf, 'mac'>, salt: string, attachment: Attachment): string =>
+/** The MAC address of a container's end: the one asked for, or one of its own. */
+export const ownContainerMac = (conf: Pick<NetConf, 'mac'>, salt: string, attachment: Attachment): string =>
   conf.mac ?? macAddress(salt, 'container', hostVethAlias(attachment));
+
+/** The MAC address of whatever container has the IP address, which is without prefix length. */
+export const macOfAddress = (salt: string, bridge: string, address: string): string =>
+  macAddress(salt, 'address', `${bridge}/${address}`);
 
 /** The MAC address of either end of a VLAN gateway. */
 export const vlanGatewayMac = (salt: string, dev: string): string => macAddress(salt, 'vlan gateway', dev);

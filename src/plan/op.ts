@@ -44,8 +44,8 @@ export type Op =
   | { op: 'spoofcheck.add'; dev: string; mac: string; comment: string }
   /** With `comment`, only when that is the comment of what checks `dev`. */
   | { op: 'spoofcheck.del'; dev: string; comment?: string }
-  /** Wait, by notification, until the port carries traffic (IFLA_OPERSTATE up). */
-  | { op: 'wait.carrier'; dev: string; timeoutMs: number }
+  /** Wait, by notification, until the link carries traffic (IFLA_OPERSTATE up). */
+  | { op: 'wait.carrier'; in: Where; dev: string; timeoutMs: number }
   /** Wait, by notification, until no IPv6 address of `dev` is tentative; a failed duplicate check is an error. */
   | { op: 'wait.dad'; in: Where; dev: string; timeoutMs: number };
 
@@ -118,7 +118,7 @@ export function show(op: Op): string {
     case 'spoofcheck.del':
       return `nft stop checking frames from ${op.dev}`;
     case 'wait.carrier':
-      return `wait for ${op.dev} to carry traffic, at most ${op.timeoutMs} ms`;
+      return `${prefixOf(op)}wait for ${op.dev} to carry traffic, at most ${op.timeoutMs} ms`;
     case 'wait.dad':
       return `${prefixOf(op)}wait for duplicate address detection on ${op.dev}, at most ${op.timeoutMs} ms`;
   }

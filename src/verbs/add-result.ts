@@ -5,7 +5,7 @@ import { newestVersion } from '../cni/version.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { gatewayDevice, type HostSnapshot, type Wanted } from '../plan/add.ts';
-import { containerMac, hostVethMac } from '../plan/addresses.ts';
+import { hostVethMac } from '../plan/addresses.ts';
 import { hostVethName } from '../plan/names.ts';
 
 /** What an ADD has made. */
@@ -43,7 +43,7 @@ function interfacesOf(kernel: Kernel, conf: NetConf, made: Made): ResultInterfac
   const interfaces: ResultInterface[] = [
     { name: conf.bridge, mac: bridge?.mac ?? '' },
     { name: hostDev, mac: hostVethMac(salt, attachment) },
-    { name: attachment.ifname, mac: containerMac(conf, salt, attachment), sandbox },
+    { name: attachment.ifname, mac: wanted.end.mac, sandbox },
   ];
   const links = [bridge];
   if (isNewest) links.push(kernel.link('host', hostDev), kernel.link('container', attachment.ifname));

@@ -7,6 +7,7 @@ import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { planAdd, planAddresses, planInterface, type Wanted } from '../plan/add.ts';
+import { containerEnd, mayFollowAddress } from '../plan/container-end.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
@@ -80,15 +81,16 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   const undo: Op[] = [];
   if (ipam?.needsInterface) {
     undoOnFailure(rollback, kernel, conf, attachment, undo);
-    kernel.apply(planInterface(conf, attachment, snapshot), undo);
-    job.lease = await takeLease(job);
+    kernel.apply(planInterface(conf, attachment, containerEnd(conf, attachment, snapshot, undefined), snapshot), undo);
+    job.lease = await takeLease(job, false);
     // It took its time.
     snapshot = observeHost(kernel, conf, salt);
   } else {
-    job.lease ??= await takeLease(job);
+    job.lease ??= await takeLease(job, mayFollowAddress(conf, snapshot));
   }
   const ips = withGateways(conf, job.lease.ips);
-  const wanted: Wanted = { ips, routes: resultRoutes(conf, job.lease, ips) };
+  const end = containerEnd(conf, attachment, snapshot, job.lease.steadyAddress);
+  const wanted: Wanted = { ips, routes: resultRoutes(conf, job.lease, ips), end };
   refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
   if (ipam?.needsInterface) {
@@ -120,12 +122,12 @@ const leaseSteps = ({ ipam }: Job) => (ipam?.needsInterface ? 0 : 1);
  * Takes the addresses. As in DEL those of our own store are given back last, and only when nothing is left that may still have them; another
  * plugin's while there still is an interface.
  */
-async function takeLease({ ipam, rollback }: Job): Promise<Lease> {
+async function takeLease({ ipam, rollback }: Job, macMayFollow: boolean): Promise<Lease> {
   let lease: Lease = { ips: [], routes: [], dns: {} };
   const mustStay = (left: readonly Error[]) => left.length > 0 && lease.ips.length > 0 && !ipam?.needsInterface;
   rollback.push((left) => (mustStay(left) ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
   if (!ipam) return lease;
-  lease = await ipam.add();
+  lease = await ipam.add(macMayFollow);
   if (lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
   return lease;
 }

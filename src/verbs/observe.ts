@@ -19,7 +19,11 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
   }
   const snapshot: HostSnapshot = {
     salt,
-    bridge: { link, addresses: conf.isGateway ? prefixes(kernel, link) : [] },
+    bridge: {
+      link,
+      addresses: conf.isGateway ? prefixes(kernel, link) : [],
+      leadsToOthers: !conf.isGateway || kernel.bridgeLeadsToOthers(link),
+    },
   };
   if (conf.vlan === 0 || !conf.isGateway) return snapshot;
   const vlanGateway = kernel.link('host', vlanGatewayName(conf.bridge, conf.vlan));

@@ -1,8 +1,11 @@
-import { readFileSync, statfsSync } from 'node:fs';
+import { globSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
 import { run } from './child.ts';
 import { goPlugins } from './contender.ts';
 import type { Machine } from './results.ts';
+
+const root = resolve(import.meta.dirname, '../..');
 
 /** statfs(2): f_type — linux/magic.h */
 const fileSystems: Record<number, string> = {
@@ -35,6 +38,12 @@ export function versions(): Record<string, string> {
     quickjs: quickJsVersion(),
     'bridge, host-local': debianVersion(`${goPlugins}/bridge`) ?? 'unknown',
   };
+}
+
+/** The version of the QuickJS whose source the static build is made of, which is below build/. */
+function quickJsVersion(): string {
+  const [file] = globSync('build/static/quickjs/**/VERSION', { cwd: root });
+  return file === undefined ? 'unknown' : readFileSync(join(root, file), 'utf8').trim();
 }
 
 /** The version of the Debian package that a file belongs to: the plugins themselves do not say. */

@@ -71,7 +71,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
         route('0.0.0.0/0', { gw: '10.1.0.1', mtu: 1300, advmss: 1200 }),
         route('10.7.0.0/16', { scope: 253, table: 1000, priority: 5 }),
         route('::/0', { gw: 'fd00::1' }),
-        { op: 'wait.carrier', dev: 'veth1', timeoutMs: 5000 },
+        { op: 'wait.carrier', in: 'host', dev: 'veth1', timeoutMs: 5000 },
       ),
       { call: 'link', in: 'host', dev: 'veth1' },
       { call: 'links', in: 'host', filter: { kind: 'bridge' } },
@@ -417,7 +417,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
   await t.test('waiting for carrier ends by notification, and by its bound', async (t) => {
     const host = await Host.create(t);
     const pod = host.container();
-    const wait = (timeoutMs: number) => apply({ op: 'wait.carrier', dev: 'veth1', timeoutMs });
+    const wait = (timeoutMs: number) => apply({ op: 'wait.carrier', in: 'host', dev: 'veth1', timeoutMs });
     ask(host, argv, [open(pod), apply(bridge, veth)]);
     const [late] = ask(host, argv, [wait(50)]) as [Answer];
     t.match(late.error, {
@@ -431,7 +431,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
     const [given] = JSON.parse(outcome.stdout) as [Given];
     t.equal(given.error, undefined);
     t.ok(given.ms < 10_000, `woken after ${given.ms} ms`);
-    t.match(ask(host, argv, [apply({ op: 'wait.carrier', dev: 'none', timeoutMs: 1 })])[0]?.error, {
+    t.match(ask(host, argv, [apply({ op: 'wait.carrier', in: 'host', dev: 'none', timeoutMs: 1 })])[0]?.error, {
       code: 100,
       msg: 'waited for none to carry traffic, but it is gone',
     });

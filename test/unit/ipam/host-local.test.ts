@@ -141,7 +141,7 @@ t.test('a full pool without anybody dead: code 11, with who holds what since whe
   t.strictSame(store.status(), ['no addresses left in 10.1.2.1-10.1.2.4']);
   await store.del('a');
   t.strictSame(store.status(), []);
-  t.strictSame(await store.add('c'), ['10.1.2.2', 'fd00:1::4']);
+  t.strictSame(await store.add('c'), ['10.1.2.2', 'fd00:1::2']);
   store.veths?.delete(store.hash('b'));
   t.strictSame(store.status(), []);
 });
@@ -362,7 +362,7 @@ t.test('sticky: the same pod gets its addresses again while they are free', asyn
   t.strictSame(await store.add('c', pod), ['10.1.2.2', 'fd00:1::2'], 'again');
   t.strictSame(await store.add('d'), ['10.1.2.4', 'fd00:1::4'], 'round robin does not go back');
   await store.del('c');
-  await store.add('e', { requestedIps: ['10.1.2.2'] });
+  await store.add('e', { requestedIps: ['10.1.2.2', 'fd00:1::9'] });
   t.strictSame(await store.add('f', pod), ['10.1.2.5', 'fd00:1::2'], 'as far as they are free');
   store.conf = { ...store.conf, sticky: false };
   await store.del('f');
@@ -408,7 +408,7 @@ t.test('ADD, CHECK and DEL cost the same with a thousand leases as with one', as
     for (let i = 0; i < others; i++) writeFileSync(`${store.dir}/10.1.9${i >> 8}.${i & 255}`, `c${i}\r\neth0`);
     await store.held('z'); // takes the new leases into the index
     const count = async (act: () => unknown) => (await withFaults(() => 'go on', act)).calls;
-    const add = await count(() => store.ipam({ containerID: 'a' }).add());
+    const add = await count(() => store.ipam({ containerID: 'a' }).add(true));
     store.veths?.add(store.hash('a'));
     const check = await count(() => store.ipam({ containerID: 'a' }).check(['10.1.0.3/16']));
     const del = await count(() => store.ipam({ containerID: 'a' }).del());
@@ -420,6 +420,7 @@ t.test('ADD, CHECK and DEL cost the same with a thousand leases as with one', as
     add: [
       ...['create', 'flock', 'statx', 'statx'], // the lock; is the index complete?
       ...['readlinkat', 'readlinkat'], // does the attachment, or its container, hold anything?
+      'readlinkat', // may a MAC address follow from the address?
       ...['openat', 'create', 'write', 'flock', 'pread64'], // last_reserved_ip.0, the lease, where round robin stands
       ...['linkat', 'symlinkat', 'pwrite64', 'unlinkat', 'close'], // the address, the index, round robin, the end
       ...['utimensat', 'utimensat', 'flock'], // the index is complete
@@ -472,4 +473,49 @@ t.test('the lock is waited for so long, and the error names its holder', async (
   closeSync(fd);
   t.strictSame(await store.add('b'), ['10.1.2.3']);
   t.equal(readFileSync(`${store.dir}/lock`, 'utf8'), '');
+});
+
+t.test(
+  'addresses of two families belong together: as far from the first of their subnets, while that one is free',
+  async (t) => {
+    using store = new TestStore([[{ subnet: '10.1.2.0/28' }], [{ subnet: 'fd00:1::/64' }]]);
+    for (let i = 2; i < 15; i++) {
+      t.strictSame(await store.add(`a${i}`), [`10.1.2.${i}`, `fd00:1::${i.toString(16)}`]);
+    }
+    await store.del('a4');
+    t.strictSame(await store.add('b'), ['10.1.2.4', 'fd00:1::4'], 'round robin begins anew, and so do both');
+    await store.del('a5');
+    await store.add('c', { requestedIps: ['fd00:1::ff'] });
+    await store.del('a6');
+    writeFileSync(`${store.dir}/fd00:1::6`, 'printer');
+    t.strictSame(await store.add('d'), ['10.1.2.6', 'fd00:1::100'], 'its partner is taken: the next one');
+  },
+);
+
+t.test('a MAC address follows from an address as long as that was so for everybody who had it', async (t) => {
+  const follows = async (store: TestStore, containerID: string, macMayFollow: boolean, options = {}) =>
+    (await store.ipam({ containerID, ...options }).add(macMayFollow)).steadyAddress;
+  const ranges = [[{ subnet: '10.1.2.0/24' }], [{ subnet: 'fd00:1::/64' }]];
+  {
+    using store = new TestStore(ranges);
+    t.equal(await follows(store, 'a', true), '10.1.2.2');
+    t.equal(await follows(store, 'b', false), undefined, 'somebody has a MAC address of its own');
+    t.equal(await follows(store, 'c', true), undefined, 'from then on neighbours have to be told');
+    store.reboot();
+    t.equal(await follows(store, 'd', true), '10.1.2.5', 'until the next boot');
+  }
+  {
+    using store = new TestStore(ranges);
+    t.equal(
+      await follows(store, 'a', true, { requestedIps: ['fd00:1::9'] }),
+      undefined,
+      'these two do not belong together',
+    );
+    t.equal(await follows(store, 'b', true), undefined);
+  }
+  {
+    using store = new TestStore([[{ subnet: '10.1.2.0/24' }, { subnet: '10.1.9.0/24' }]]);
+    t.equal(await follows(store, 'a', true), '10.1.2.2', 'an address alone belongs to itself');
+    t.equal(await follows(store, 'b', true, { requestedIps: ['10.1.9.7'] }), '10.1.9.7');
+  }
 });

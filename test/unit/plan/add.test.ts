@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { HostLocalConf } from '../../../src/cni/netconf.ts';
 import { type HostSnapshot, planAdd } from '../../../src/plan/add.ts';
-import { bridgeMac, containerMac, hostVethMac } from '../../../src/plan/addresses.ts';
+import { bridgeMac, hostVethMac, macOfAddress, ownContainerMac } from '../../../src/plan/addresses.ts';
+import { containerEnd } from '../../../src/plan/container-end.ts';
 import { resultRoutes, withGateways } from '../../../src/plan/gateway.ts';
 import { hostVethName, vlanGatewayPortName } from '../../../src/plan/names.ts';
 import { show } from '../../../src/plan/op.ts';
@@ -12,7 +13,7 @@ const salt = 'boot.1';
 const pod = { network: 'localnet', containerID: 'c1', ifname: 'eth0' };
 const veth = hostVethName(pod);
 const hostMac = hostVethMac(salt, pod);
-const podMac = containerMac({}, salt, pod);
+const podMac = ownContainerMac({}, salt, pod);
 const lclMac = bridgeMac(salt, 'lcl0');
 const comment = 'network=localnet container=c1 interface=eth0';
 
@@ -41,22 +42,28 @@ const bridge = (over: Partial<LinkState> = {}, addresses: string[] = []): NonNul
     ...over,
   },
   addresses,
+  leadsToOthers: false,
 });
 
 function plan(
   over: Parameters<typeof netConf>[0],
   ips: { address: string; gateway?: string }[],
   snapshot: Partial<HostSnapshot> = {},
+  steadyAddress?: string,
 ) {
   const conf = netConf(over);
   const withGateway = withGateways(conf, ips);
   const routes = resultRoutes(conf, { routes: [] }, withGateway);
-  return planAdd(conf, pod, { ips: withGateway, routes }, { salt, ...snapshot }).map(show);
+  const end = containerEnd(conf, pod, { salt, ...snapshot }, steadyAddress);
+  return planAdd(conf, pod, { ips: withGateway, routes, end }, { salt, ...snapshot }).map(show);
 }
 
 const pair = `ip link add ${veth} address ${hostMac} master lcl0 alias localnet/c1/eth0 up type veth peer eth0 address ${podMac} netns container`;
 const hostAcceptRa = `sysctl -w net/ipv6/conf/${veth}/accept_ra=0`;
-const carrier = `wait for ${veth} to carry traffic, at most 5000 ms`;
+const carrier = [
+  `wait for ${veth} to carry traffic, at most 5000 ms`,
+  '[container] wait for eth0 to carry traffic, at most 5000 ms',
+];
 const announce = `[container] ip link set eth0 address ${podMac} (sysctl net.ipv4.conf.eth0.arp_notify=1)`;
 
 t.test('the first pod of a plain network', async (t) => {
@@ -67,7 +74,7 @@ t.test('the first pod of a plain network', async (t) => {
     hostAcceptRa,
     '[container] ip addr add 10.1.0.2/16 dev eth0',
     '[container] ip link set eth0 up',
-    carrier,
+    ...carrier,
     announce,
   ]);
 });
@@ -87,7 +94,7 @@ t.test('the second pod of a cluster network finds the bridge as it should be', a
       '[container] ip link set eth0 up',
       '[container] ip route add default via 10.1.0.1 dev eth0',
       `nft masquerade 10.1.0.3 except to 10.1.0.0/16 # ${comment}`,
-      carrier,
+      ...carrier,
       announce,
     ],
   );
@@ -122,7 +129,7 @@ t.test('two families: gateways and addresses without duplicate detection, and fo
     '[container] ip link set eth0 up',
     `nft masquerade 10.1.0.2 except to 10.0.0.0/8 # ${comment}`,
     `nft masquerade 2001:db8::2 except to 2001:db8::/32 # ${comment}`,
-    carrier,
+    ...carrier,
     announce,
   ]);
 });
@@ -142,7 +149,7 @@ t.test('enabledad leaves duplicate detection on and waits for it', async (t) => 
     '[container] sysctl -w net/ipv6/conf/eth0/accept_dad=1',
     '[container] ip addr add 2001:db8::2/64 dev eth0',
     /ip link set eth0 up/,
-    carrier,
+    ...carrier,
     '[container] wait for duplicate address detection on eth0, at most 10000 ms',
     announce,
   ]);
@@ -188,13 +195,13 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
     'sysctl -w net/ipv4/ip_forward=1',
     /ip addr add 10.1.0.2/,
     /ip link set eth0 up/,
-    carrier,
+    ...carrier,
     announce,
   ]);
 });
 
 t.test('L2 only: a link that is up, and nothing else', async (t) => {
-  t.same(plan({}, [], { bridge: bridge() }), [pair, hostAcceptRa, '[container] ip link set eth0 up', carrier]);
+  t.same(plan({}, [], { bridge: bridge() }), [pair, hostAcceptRa, '[container] ip link set eth0 up', ...carrier]);
 });
 
 t.test(
@@ -211,6 +218,17 @@ t.test('frames are checked before the container can send any, for the MAC addres
     hostAcceptRa,
     `nft drop frames from ${veth} unless ether saddr 02:11:22:33:44:55 # ${comment}`,
     '[container] ip link set eth0 up',
-    carrier,
+    ...carrier,
   ]);
+});
+
+t.test('a MAC address that follows from the IP address is announced to nobody', async (t) => {
+  const mac = macOfAddress(salt, 'lcl0', '10.1.0.2');
+  const ops = plan({ ipam: ipam('10.1.0.0/16'), isGateway: true }, [{ address: '10.1.0.2/16' }], {}, '10.1.0.2');
+  t.ok(ops.includes(pair.replace(podMac, mac)), 'the pair is made with it');
+  t.ok(
+    ops.includes('[container] ip link set eth0 up (sysctl net.ipv4.conf.eth0.arp_notify=1)'),
+    'what changes later is announced',
+  );
+  t.same(ops.at(-1), carrier[1], 'nothing comes after the wait');
 });
