@@ -68,6 +68,7 @@ export function hostLocal(options: HostLocalOptions): HostLocal {
 
 class HostLocalIpam implements HostLocal {
   readonly needsInterface = false;
+  readonly reclaimed: { containerID: string; ifname: string }[] = [];
   private readonly options: HostLocalOptions;
   private readonly place: Place;
   private readonly store: Store;
@@ -88,6 +89,7 @@ class HostLocalIpam implements HostLocal {
       hash,
       life: options.hostCookie && vethExists ? { boot, cookie: options.hostCookie.toString(36) } : { boot },
       ...(vethExists ? { vethExists } : {}),
+      reclaimed: (containerID, ifname) => void this.reclaimed.push({ containerID, ifname }),
     };
     this.store = new Store(this.place, conf.lockTimeoutMs);
   }

@@ -10,6 +10,8 @@ export interface Ipam {
    * through it. Our own store needs none, so its lease comes first and goes last: whatever dies half-way is found by it.
    */
   readonly needsInterface: boolean;
+  /** Attachments whose leases were taken back in this process, because they are dead. What else they have left is the caller's to remove. */
+  readonly reclaimed: readonly { containerID: string; ifname: string }[];
   /** Throws what makes `add` fail for certain, before anything is changed. */
   refuse(): void;
   /** Addresses for the attachment; all or none. `macMayFollow`: its MAC address can follow from an address (Lease.steadyAddress). */

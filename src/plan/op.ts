@@ -40,6 +40,8 @@ export type Op =
   /** Masquerade traffic from `address`, except to `local` prefixes and multicast. */
   | { op: 'masq.add'; network: string; address: string; local: string[]; comment: string }
   | { op: 'masq.del'; network: string; address: string; comment: string }
+  /** The same for whatever addresses have that comment: an attachment may have had others before. */
+  | { op: 'masq.clear'; network: string; comment: string }
   /** Drop frames that enter the bridge through `dev` with another source MAC than `mac`. */
   | { op: 'spoofcheck.add'; dev: string; mac: string; comment: string }
   /** With `comment`, only when that is the comment of what checks `dev`. */
@@ -113,6 +115,8 @@ export function show(op: Op): string {
       return `nft masquerade ${op.address} except to ${op.local.join(', ')} # ${op.comment}`;
     case 'masq.del':
       return `nft stop masquerading ${op.address} # ${op.comment}`;
+    case 'masq.clear':
+      return `nft stop masquerading all of # ${op.comment}`;
     case 'spoofcheck.add':
       return `nft drop frames from ${op.dev} unless ether saddr ${op.mac} # ${op.comment}`;
     case 'spoofcheck.del':

@@ -36,16 +36,16 @@ export async function del(context: Context): Promise<void> {
   if (ipam?.needsInterface) await release(ipam, errors);
   const hostEnd = attempt(() => removeHostEnd(context, kernel, attachment));
 
+  // Until all is done nobody may get its addresses.
   const held = await heldByIpam(ipam, errors);
-  const addresses = heldAddresses(attempt, held, kernel, conf, attachment);
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
-  const rules = firewallOps(conf, attachment, addresses);
+  const rules = firewallOps(attachment);
   try {
     kernel.apply(rules, []);
   } catch {
     for (const op of rules) attempt(() => kernel.apply([op], []));
   }
-  await removeIptablesRules(conf, attachment, addresses, errors);
+  await removeIptablesRules(conf, attachment, held, errors);
   try {
     const leftovers = await kernel.removeGoLeftovers(attachment);
     errors.push(...leftovers.errors);
@@ -99,22 +99,6 @@ async function heldByIpam(ipam: Ipam | undefined, errors: Error[]): Promise<stri
   }
 }
 
-/** The addresses that the attachment has, from whoever knows: IPAM, the runtime's prevResult, the table itself. */
-function heldAddresses(
-  attempt: <T>(step: () => T) => T | undefined,
-  held: readonly string[],
-  kernel: Kernel,
-  conf: NetConf,
-  attachment: Attachment,
-): string[] {
-  const addresses = new Set<string>(held);
-  for (const { address } of conf.prevResult?.ips ?? []) addresses.add(address.slice(0, address.indexOf('/')));
-  if (addresses.size > 0) return [...addresses];
-  const comment = attachmentComment(attachment);
-  const mine = attempt(() => kernel.masqueraded(conf.name).filter((state) => state.comment === comment)) ?? [];
-  return mine.map(({ address }) => address);
-}
-
 /** Begins to remove the pair by its host end. What it returns waits for the end of that, and tells whether there was one. */
 function removeHostEnd({ sys, log, conf }: Context, kernel: Kernel, attachment: Attachment): () => boolean {
   const link = kernel.link('host', hostVethName(attachment));
@@ -130,15 +114,24 @@ async function removeOtherPlugins(context: Context, kernel: Kernel, attachment: 
   removeOtherPair(kernel, context.conf, attachment, context.request.netns, context.log);
 }
 
-function firewallOps(conf: NetConf, attachment: Attachment, addresses: readonly string[]): Op[] {
+/**
+ * By the comment, not by the lease: an attachment may have had other addresses, with a lease that was reclaimed from it, or given back by
+ * another DEL while its ADD was still at work.
+ */
+function firewallOps(attachment: Attachment): Op[] {
   const comment = attachmentComment(attachment);
   return [
     { op: 'spoofcheck.del', dev: hostVethName(attachment), comment },
-    ...addresses.map((address): Op => ({ op: 'masq.del', network: conf.name, address, comment })),
+    { op: 'masq.clear', network: attachment.network, comment },
   ];
 }
 
-async function removeIptablesRules(conf: NetConf, attachment: Attachment, addresses: string[], errors: Error[]) {
+async function removeIptablesRules(
+  conf: NetConf,
+  attachment: Attachment,
+  addresses: readonly string[],
+  errors: Error[],
+) {
   if (!conf.ipMasq || conf.ipMasqBackend !== 'iptables') return;
   const { iptablesMasqDel } = await import('../kernel/iptables/masquerade.ts');
   errors.push(...(await iptablesMasqDel(attachment, addresses)));

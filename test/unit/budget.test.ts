@@ -14,7 +14,7 @@ const kB = 1000;
 
 /** Bytes in the bundle, minified but for names, by npm package; any other package is a surprise. */
 const packages: { name: string; most: number; reason: string }[] = [
-  { name: 'tsbridge', most: 285 * kB, reason: 'all of src/' },
+  { name: 'tsbridge', most: 310 * kB, reason: 'all of src/' },
   { name: 'netlink', most: 1 * kB, reason: 'enums of rtnetlink, of which the bundle holds the numbers that are used' },
   { name: 'zod', most: 28 * kB, reason: 'zod/mini, tree-shaken: what is wrong with a configuration' },
   { name: '@noble/hashes', most: 12 * kB, reason: 'names of iptables chains' },
@@ -35,7 +35,7 @@ const packages: { name: string; most: number; reason: string }[] = [
 ];
 
 /** What every process evaluates before it does anything: src/main.ts and all that it imports, which is what ADD and DEL need. */
-const hotMost = 238 * kB;
+const hotMost = 244 * kB;
 const hotPackages = ['netlink', 'tsbridge'];
 const hotBuiltins = ['node:v8'];
 
@@ -51,6 +51,7 @@ const lazyParts: Record<string, string> = {
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/iptables-legacy.ts': 'a node with the old iptables',
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/nftables.ts': 'a node where the reference plugin has been',
   'src/verbs/del.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',
+  'src/verbs/add.ts -> src/verbs/remove-rest.ts': 'ADD takes back the leases of a dead attachment',
   'src/verbs/del.ts -> src/verbs/other-pair.ts': 'DEL finds no host end of ours',
   'src/verbs/ipam.ts -> src/ipam/delegate/delegate.ts': 'another IPAM plugin than host-local',
   'src/verbs/masquerade.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',

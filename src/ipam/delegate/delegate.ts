@@ -30,6 +30,7 @@ export function delegate(options: DelegateOptions): Ipam {
 
 class Delegate implements Ipam {
   readonly needsInterface = true;
+  readonly reclaimed = [];
   private readonly options: DelegateOptions;
   private added = false;
 

@@ -15,4 +15,6 @@ export interface Place {
   life: Exclude<Life, undefined>;
   /** Whether the host interface of the attachment with this hash exists; absent when interfaces are another plugin's business. */
   vethExists?: (hash: string) => boolean;
+  /** Is told of each attachment of this boot whose leases were taken back because it is dead: it may have left more than those. */
+  reclaimed?(containerID: string, ifname: string): void;
 }

@@ -40,7 +40,8 @@ export function isProvablyDead(place: Place, hash: string, entry: Entry): boolea
   }
 }
 
-const isOfThisBoot = (place: Place, { life }: Entry) => life?.boot === place.life.boot;
+/** Whether the attachment was made in this boot: what an earlier one has left is gone, but for its leases. */
+export const isOfThisBoot = (place: Place, { life }: Entry) => life?.boot === place.life.boot;
 
 /** The same without a look at the lease files: false is certain, true is not. */
 export function mayBeDead(place: Place, hash: string, entry: Entry): boolean {

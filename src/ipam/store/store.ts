@@ -6,7 +6,7 @@ import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts
 import { LeaseIndex } from './lease-index.ts';
 import type { Place } from './location.ts';
 import { type LockPatience, StoreLock, tryFlock } from './lock.ts';
-import { isProvablyDead, mayBeDead } from './provably-dead.ts';
+import { isOfThisBoot, isProvablyDead, mayBeDead } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
 
 /** What an attachment holds. */
@@ -187,8 +187,18 @@ export class LockedStore {
     const entry = this.index.get(hash);
     if (!entry || !isProvablyDead(this.place, hash, entry)) return false;
     this.place.log.warn('addresses of a dead attachment reclaimed', { network: this.place.network, ips: entry.ips });
+    const owner = isOfThisBoot(this.place, entry) ? this.ownerOf(entry) : undefined;
     this.release({ hash, ips: entry.ips });
+    if (owner) this.place.reclaimed?.(owner.containerID, owner.ifname);
     return true;
+  }
+
+  private ownerOf({ ips }: Entry): Owner | undefined {
+    for (const ip of ips) {
+      const content = readLease(`${this.place.dir}/${ip}`);
+      if (typeof content === 'object') return content;
+    }
+    return undefined;
   }
 
   /** Releases all leases that are provably dead. How many attachments there were. */

@@ -133,17 +133,20 @@ function stepsOf(ops: readonly FirewallOp[]): Part[] {
     parts.push({ key, step, op });
     return step;
   };
+  const masqDel = (op: FirewallOp, network: string, family: Family) =>
+    stepFor(`masq.del ${family} ${network}`, op, () => new MasqDel(network, family));
   for (const [i, op] of ops.entries()) {
     if (op.op === 'spoofcheck.add') {
       stepFor(op.op, op, () => new SpoofCheckAdd()).add({ dev: op.dev, mac: op.mac, comment: op.comment }, i);
     } else if (op.op === 'spoofcheck.del') {
       stepFor(op.op, op, () => new SpoofCheckDel()).add(op.dev, op.comment, i);
+    } else if (op.op === 'masq.clear') {
+      for (const family of [4, 6] as const) masqDel(op, op.network, family).addAllOf(op.comment, i);
     } else {
       const family = familyOf(op.address);
-      const key = `${op.op} ${family} ${op.network}`;
       const pod = { address: op.address, comment: op.comment, op: i };
-      if (op.op === 'masq.add') stepFor(key, op, () => new MasqAdd(op.network, family)).add(pod, op.local);
-      else stepFor(key, op, () => new MasqDel(op.network, family)).add(pod);
+      if (op.op === 'masq.del') masqDel(op, op.network, family).add(pod);
+      else stepFor(`masq.add ${family} ${op.network}`, op, () => new MasqAdd(op.network, family)).add(pod, op.local);
     }
   }
   return [...parts.filter(({ op }) => !isDelOp(op)), ...parts.filter(({ op }) => isDelOp(op))];

@@ -1,4 +1,5 @@
 import type { Family } from '../../ip/address.ts';
+import { equalBytes } from '../../linux/bytes.ts';
 import { errno } from '../../linux/errno.ts';
 import type { Message, Outcome } from '../../netlink/message.ts';
 import { addressBytes } from '../../netlink/nftables/address.ts';
@@ -6,7 +7,9 @@ import { delRule, getRules, type Rule, ruleOf } from '../../netlink/nftables/rul
 import {
   delElements,
   delSet,
+  type Element,
   elementsIn,
+  elementsOf,
   getElement,
   getElements,
   getSets,
@@ -33,6 +36,7 @@ export class MasqDel implements Step {
   private readonly pods: string;
   private readonly local: string;
   private readonly entries: Entry[] = [];
+  private readonly comments: { comment: string; op: number; found: Element[] }[] = [];
   private isLast = false; // no pod is left
   private rules: Rule[] = []; // of all networks; read only for the last pod
   private sets: string[] = []; // the same of sets
@@ -47,8 +51,22 @@ export class MasqDel implements Step {
     this.entries.push({ ...pod, key: addressBytes(pod.address), ours: false });
   }
 
+  /** Every address that has this comment. */
+  addAllOf(comment: string, op: number): void {
+    this.comments.push({ comment, op, found: [] });
+  }
+
   mark(changed: boolean[]): void {
     for (const entry of this.entries) changed[entry.op] = entry.ours;
+    for (const { op, found } of this.comments) if (found.length > 0) changed[op] = true;
+  }
+
+  private get keys(): Uint8Array[] {
+    const keys = this.entries.filter(({ ours }) => ours).map(({ key }) => key);
+    for (const { found } of this.comments) {
+      for (const { key } of found) if (!keys.some((other) => equalBytes(other, key))) keys.push(key);
+    }
+    return keys;
   }
 
   questions(writer: NftWriter): Message[] {
@@ -61,9 +79,11 @@ export class MasqDel implements Step {
       const [element] = elementsIn(outcomes[i]?.replies ?? []);
       entry.ours = element?.comment === entry.comment;
     }
-    const ours = this.entries.filter((entry) => entry.ours).length;
-    if (ours === 0) return;
+    if (this.comments.length === 0 && !this.entries.some(({ ours }) => ours)) return;
     const pods = dump((writer) => getElements(writer, FAMILY, TABLE, this.pods));
+    for (const one of this.comments) one.found = elementsOf(pods, one.comment);
+    const ours = this.keys.length;
+    if (ours === 0) return;
     if (elementsIn(pods, ours + 1).length > ours) return;
     this.isLast = true;
     this.rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN)).map(({ body }) => ruleOf(body));
@@ -88,7 +108,7 @@ export class MasqDel implements Step {
       if (isLastNetwork && !this.holdsOthers) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }
-    const keys = this.entries.filter(({ ours }) => ours).map(({ key }) => ({ key }));
+    const keys = this.keys.map((key) => ({ key }));
     if (keys.length > 0) tx.push(this, 'element', delElements(writer, FAMILY, TABLE, this.pods, keys));
   }
 

@@ -5,7 +5,10 @@ import type { Op } from '../../plan/op.ts';
 import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
 
 /** The operations that the firewall carries out. */
-export type FirewallOp = Extract<Op, { op: 'masq.add' | 'masq.del' | 'spoofcheck.add' | 'spoofcheck.del' }>;
+export type FirewallOp = Extract<
+  Op,
+  { op: 'masq.add' | 'masq.del' | 'masq.clear' | 'spoofcheck.add' | 'spoofcheck.del' }
+>;
 
 /** Whether the operation is the firewall's. */
 export const isFirewallOp = (op: Op): op is FirewallOp => op.op.startsWith('masq.') || op.op.startsWith('spoofcheck.');

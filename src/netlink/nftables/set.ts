@@ -1,3 +1,4 @@
+import { latin1, utf8 } from '../../linux/bytes.ts';
 import { attributeEnd, attributeType, nextAttribute } from '../attribute.ts';
 import { type Message, NLM_F, type Reply } from '../message.ts';
 import { commentData, commentOf } from './comment.ts';
@@ -191,6 +192,13 @@ export function elementsIn(replies: readonly Reply[], limit = Number.POSITIVE_IN
     }
   }
   return elements;
+}
+
+/** The elements with a comment. Of a set with an element for each pod, only the replies that have the comment's bytes are read. */
+export function elementsOf(replies: readonly Reply[], comment: string): Element[] {
+  const bytes = latin1(utf8(comment));
+  const candidates = replies.filter(({ body }) => latin1(body).includes(bytes));
+  return elementsIn(candidates).filter((element) => element.comment === comment);
 }
 
 function readElement(body: Uint8Array, start: number, end: number): Element {
