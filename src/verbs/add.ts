@@ -122,24 +122,16 @@ const leaseSteps = ({ ipam }: Job) => (ipam?.needsInterface ? 0 : 1);
  * Takes the addresses. As in DEL those of our own store are given back last, and only when nothing is left that may still have them; another
  * plugin's while there still is an interface.
  */
-<<<<<<< Updated upstream
-async function takeLease({ ipam, rollback }: Job, macMayFollow: boolean): Promise<Lease> {
-=======
-async function takeLease({ context, kernel, ipam, rollback }: Job): Promise<Lease> {
->>>>>>> Stashed changes
+async function takeLease({ context, kernel, ipam, rollback }: Job, macMayFollow: boolean): Promise<Lease> {
   let lease: Lease = { ips: [], routes: [], dns: {} };
   const mustStay = (left: readonly Error[]) => left.length > 0 && lease.ips.length > 0 && !ipam?.needsInterface;
   rollback.push((left) => (mustStay(left) ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
   if (!ipam) return lease;
-<<<<<<< Updated upstream
-  lease = await ipam.add(macMayFollow);
-=======
   try {
-    lease = await ipam.add();
+    lease = await ipam.add(macMayFollow);
   } finally {
     if (ipam.reclaimed.length > 0) await removeRestOf(ipam, kernel, context);
   }
->>>>>>> Stashed changes
   if (lease.ips.length === 0) throw new CniError(code.delegate, 'IPAM plugin returned missing IP config');
   return lease;
 }
