@@ -12,8 +12,12 @@ export function localPrefixes(conf: NetConf, ips: readonly ResultIp[], family: F
   const all = [...ranges, ...ips.map((ip) => ip.address), ...conf.nonMasqueradeCIDRs]
     .map((text) => networkOf(mustPrefix(text)))
     .filter((prefix) => prefix.family === family)
-    .sort((a, b) => a.length - b.length);
+    .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : a.length - b.length));
+  // In this order a prefix comes behind the one that it lies in, with nothing else than its like between them.
   const widest: Prefix[] = [];
-  for (const prefix of all) if (!widest.some((wider) => contains(wider, prefix))) widest.push(prefix);
+  for (const prefix of all) {
+    const last = widest.at(-1);
+    if (!last || !contains(last, prefix)) widest.push(prefix);
+  }
   return widest.map(formatPrefix);
 }

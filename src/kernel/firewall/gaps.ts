@@ -1,3 +1,4 @@
+import { formatIp, ipFromBytes } from '../../ip/address.ts';
 import { type Interval, prefixInterval } from '../../netlink/nftables/address.ts';
 import { getChain } from '../../netlink/nftables/chain.ts';
 import { getRules, hasRuleOn } from '../../netlink/nftables/rule.ts';
@@ -11,10 +12,13 @@ import type { Dump } from '../nftables/transaction.ts';
 import {
   compareKeys,
   intervalsOf,
+  intervalWith,
   CHAIN as MASQUERADE_CHAIN,
   CHAIN_TEXT as MASQUERADE_CHAIN_TEXT,
   FAMILY as MASQUERADE_FAMILY,
   masqueradeRule,
+  prefixIntervals,
+  surplus,
 } from './masquerade.ts';
 import { setName, TABLE } from './names.ts';
 import {
@@ -36,11 +40,7 @@ export function masqueradeGaps(socket: NetlinkSocket, network: string, local: Lo
   return [...local].flatMap(([family, prefixes]) => {
     const set = setName('local', family, network);
     if (hasRuleOn(rules, setName('pods', family, network), set)) {
-      const missing = missingPrefixes(dump, set, prefixes);
-      if (missing.length === 0) return [];
-      const nft = `add element inet ${TABLE} ${set} { ${missing.join(', ')} }`;
-      const problem = `${missing.join(', ')} in the set of what pods reach with their own address is missing`;
-      return [{ problem, nft, byAdd: 'makes it' }];
+      return prefixGaps(dump, set, setName('pods', family, network), prefixes);
     }
     const hasChain = rules.length > 0 || isThere(socket, FAMILY, CHAIN);
     const nft = commands(`inet ${TABLE} ${CHAIN}`, hasChain, MASQUERADE_CHAIN_TEXT, masqueradeRule(network, family));
@@ -48,16 +48,43 @@ export function masqueradeGaps(socket: NetlinkSocket, network: string, local: Lo
   });
 }
 
-/** The prefixes that lie in no interval of the set. */
-function missingPrefixes(dump: Dump, set: string, prefixes: readonly string[]): string[] {
-  const elements = dump((writer) => getElements(writer, MASQUERADE_FAMILY, TABLE, set));
-  const intervals = intervalsOf(elementsIn(elements));
-  return prefixes.filter((prefix) => {
+/** What is missing in a network's set of local prefixes, and what is too much there. */
+function prefixGaps(dump: Dump, local: string, pods: string, prefixes: readonly string[]): FirewallGap[] {
+  const elements = (set: string) => elementsIn(dump((writer) => getElements(writer, MASQUERADE_FAMILY, TABLE, set)));
+  const present = intervalsOf(elements(local));
+  const wanted = prefixIntervals(prefixes);
+  const gone = surplus(present, wanted, () => elements(pods).map(({ key }) => key));
+  const isLeft = new Set(present);
+  for (const one of gone) isLeft.delete(one);
+  const missing = prefixes.filter((prefix) => {
     const { first, end } = prefixInterval(prefix);
-    const holds = (wider: Interval) =>
-      compareKeys(wider.first, first) <= 0 && (!wider.end || (end !== undefined && compareKeys(end, wider.end) <= 0));
-    return !intervals.some(holds);
+    const wider = intervalWith(present, first);
+    return !wider || !isLeft.has(wider) || (wider.end && (!end || compareKeys(end, wider.end) > 0));
   });
+  const gaps: FirewallGap[] = [];
+  const set = `inet ${TABLE} ${local}`;
+  const what = 'the set of what pods reach with their own address';
+  const surplusText = gone.map(intervalText).join(', ');
+  if (gone.length > 0) {
+    const nft = `delete element ${set} { ${surplusText} }`;
+    gaps.push({ problem: `${surplusText} in ${what} is too much`, nft, byAdd: 'takes it out' });
+  }
+  // Those that lie in what is too much are missing once that is gone.
+  if (missing.length > 0) {
+    const nft = `add element ${set} { ${missing.join(', ')} }`;
+    gaps.push({ problem: `${missing.join(', ')} in ${what} is missing`, nft, byAdd: 'makes it' });
+  }
+  return gaps;
+}
+
+/** An interval in the words of nft: a prefix, or the first and the last address. */
+function intervalText({ first, end }: Interval): string {
+  const from = ipFromBytes(first);
+  const bits = first.length * 8;
+  const size = (end ? ipFromBytes(end).value : 1n << BigInt(bits)) - from.value;
+  const length = bits - (size.toString(2).length - 1);
+  if (size === 1n << BigInt(bits - length) && from.value % size === 0n) return `${formatIp(from)}/${length}`;
+  return `${formatIp(from)}-${formatIp({ ...from, value: from.value + size - 1n })}`;
 }
 
 /** The same of the rule that checks source addresses. */

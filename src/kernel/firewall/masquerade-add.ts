@@ -8,13 +8,14 @@ import type { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import {
   CHAIN,
-  compareKeys,
   FAMILY,
   intervalElements,
+  intervalId,
   intervalsOf,
   joinOverlapping,
   prefixIntervals,
   pushNetwork,
+  surplus,
 } from './masquerade.ts';
 import { setName, TABLE } from './names.ts';
 
@@ -48,10 +49,11 @@ export class MasqAdd implements Step {
   private readonly pods: string;
   private readonly local: string;
   private readonly entries: Entry[] = [];
-  private readonly prefixes: string[] = [];
+  private readonly prefixes = new Set<string>();
   private exists = false; // the network's set of pods
   private hasRule = false;
   private present: Interval[] = []; // local prefixes that are there
+  private wanted: Interval[] = []; // those that are to be there
 
   constructor(network: string, family: Family) {
     this.network = network;
@@ -62,7 +64,7 @@ export class MasqAdd implements Step {
 
   add(pod: Pod, local: readonly string[]): void {
     this.entries.push({ ...pod, key: addressBytes(pod.address), state: 'missing' });
-    for (const prefix of local) if (!this.prefixes.includes(prefix)) this.prefixes.push(prefix);
+    for (const prefix of local) this.prefixes.add(prefix);
   }
 
   /** Marks the operations that made a difference. */
@@ -93,6 +95,11 @@ export class MasqAdd implements Step {
     this.present = this.exists
       ? intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.local))))
       : [];
+    const own = prefixIntervals([...this.prefixes]);
+    const pods = () =>
+      elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.pods))).map(({ key }) => key);
+    const gone = new Set(surplus(this.present, own, pods));
+    this.wanted = joinOverlapping([...this.present.filter((one) => !gone.has(one)), ...own]);
   }
 
   write(tx: Transaction): void {
@@ -115,18 +122,17 @@ export class MasqAdd implements Step {
     this.writePrefixes(tx, ids ? { id: ids.local } : {});
   }
 
-  /** Adds the prefixes that are not there. The kernel refuses one that overlaps another (EEXIST): then all are written anew, joined. */
+  /** Adds the prefixes that are not there. When one goes, or would be overlapped by another (EEXIST), all are written anew. */
   private writePrefixes(tx: Transaction, options: { id?: number }): void {
-    const { writer } = tx;
-    const wanted = joinOverlapping([...this.present, ...prefixIntervals(this.prefixes)]);
-    const missing = wanted.filter((one) => !this.present.some((other) => isSame(one, other)));
-    if (missing.length === 0) return;
-    const isOverlap = wanted.length - missing.length < this.present.length;
-    if (isOverlap) {
+    const { writer, wanted } = { writer: tx.writer, wanted: this.wanted };
+    const there = new Set(this.present.map(intervalId));
+    const missing = wanted.filter((one) => !there.has(intervalId(one)));
+    const isAnew = wanted.length - missing.length < this.present.length;
+    if (isAnew) {
       tx.push(this, 'prefixes', delElements(writer, FAMILY, TABLE, this.local));
       tx.guard();
     }
-    const added = isOverlap ? wanted : missing;
+    const added = isAnew ? wanted : missing;
     // An attribute is no longer than 64 KiB (struct nlattr, linux/netlink.h).
     for (let at = 0; at < added.length; at += 400) {
       const elements = intervalElements(added.slice(at, at + 400));
@@ -142,7 +148,3 @@ export class MasqAdd implements Step {
     });
   }
 }
-
-const isSame = (a: Interval, b: Interval): boolean =>
-  compareKeys(a.first, b.first) === 0 &&
-  (a.end === undefined ? b.end === undefined : b.end !== undefined && compareKeys(a.end, b.end) === 0);

@@ -1,4 +1,5 @@
 import type { Family } from '../../ip/address.ts';
+import { hex } from '../../linux/bytes.ts';
 import { type Interval, prefixInterval } from '../../netlink/nftables/address.ts';
 import { newChain } from '../../netlink/nftables/chain.ts';
 import {
@@ -156,6 +157,43 @@ export function joinOverlapping(intervals: readonly Interval[]): Interval[] {
     } else joined.push({ first, ...(end ? { end } : {}) });
   }
   return joined;
+}
+
+/** What stands for an interval in a Set or a Map. */
+export const intervalId = ({ first, end }: Interval): string => `${hex(first)}-${end ? hex(end) : ''}`;
+
+/** Of sorted intervals that do not overlap the one that holds the address. */
+export function intervalWith(intervals: readonly Interval[], key: Uint8Array): Interval | undefined {
+  let [low, high] = [0, intervals.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareKeys((intervals[middle] as Interval).first, key) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  const found = intervals[low - 1];
+  return found && (!found.end || compareKeys(key, found.end) < 0) ? found : undefined;
+}
+
+/**
+ * Of the local prefixes that are there those that are not wanted and that no pod needs: a pod needs the one that holds its address when no wanted
+ * one does. Such a pod has its address from before the configuration was changed, or from an IPAM plugin that has several subnets.
+ * All of them sorted; `pods` is asked for only when it matters.
+ */
+export function surplus(
+  present: readonly Interval[],
+  wanted: readonly Interval[],
+  pods: () => readonly Uint8Array[],
+): Interval[] {
+  const ids = new Set(wanted.map(intervalId));
+  const unwanted = present.filter((one) => !ids.has(intervalId(one)));
+  if (unwanted.length === 0) return [];
+  const needed = new Set<Interval>();
+  for (const key of pods()) {
+    if (intervalWith(wanted, key)) continue;
+    const holder = intervalWith(unwanted, key);
+    if (holder) needed.add(holder);
+  }
+  return unwanted.filter((one) => !needed.has(one));
 }
 
 /** The intervals of prefixes in canonical form. */

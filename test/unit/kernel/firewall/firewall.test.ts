@@ -150,23 +150,48 @@ t.test('masq.add', async (t) => {
     t.strictSame(masqueraded(kernel), ['10.1.0.5 a', '10.1.0.6 b']);
   });
 
-  t.test('a wider prefix replaces those that it covers, in one transaction', async (t) => {
-    const { kernel, firewall } = make();
-    firewall.apply([add('10.1.0.5', 'a', { local: ['10.1.0.0/24', '192.168.0.0/24'] })]);
-    kernel.log.length = 0;
-    firewall.apply([add('10.1.0.6', 'b', { local: ['10.1.0.0/16'] })]);
-    t.strictSame(kernel.log, [look, ...lookMore, 'batch@2 NEWSETELEM DELSETELEM NEWSETELEM']);
-    t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end', '192.168.0.0', '192.168.1.0 end']);
+  t.test('prefixes that the network has no more go, and others come, in one guarded transaction', async (t) => {
+    for (const [title, before, after, expected] of [
+      [
+        'a wider one',
+        ['10.1.0.0/24', '192.168.0.0/24'],
+        ['10.1.0.0/16', '192.168.0.0/24'],
+        ['10.1.0.0', '10.2.0.0 end', '192.168.0.0', '192.168.1.0 end'],
+      ],
+      ['a narrower one', ['10.0.0.0/8'], ['10.1.0.0/16'], ['10.1.0.0', '10.2.0.0 end']],
+      ['one less', ['10.1.0.0/16', '192.168.0.0/24'], ['10.1.0.0/16'], ['10.1.0.0', '10.2.0.0 end']],
+      [
+        'one for another',
+        ['10.1.0.0/16', '192.168.0.0/24'],
+        ['10.1.0.0/16', '172.16.0.0/16'],
+        ['10.1.0.0', '10.2.0.0 end', '172.16.0.0', '172.17.0.0 end'],
+      ],
+    ] as const) {
+      const { kernel, firewall } = make();
+      firewall.apply([add('10.1.0.5', 'a', { local: [...before] })]);
+      kernel.log.length = 0;
+      firewall.apply([add('10.1.0.6', 'b', { local: [...after] })]);
+      const pods = 'dump GETSETELEM';
+      t.strictSame(kernel.log, [look, ...lookMore, pods, 'batch@2 NEWSETELEM DELSETELEM NEWSETELEM'], title);
+      t.strictSame(kernel.elements('1 local4.podnet'), expected, title);
+    }
   });
 
-  t.test('a narrower prefix is covered already; another one is added beside', async (t) => {
+  t.test('a prefix that holds a pod which is in no other stays until it is gone', async (t) => {
     const { kernel, firewall } = make();
-    firewall.apply([add('10.1.0.5', 'a')]);
+    firewall.apply([add('10.9.0.5', 'old', { local: ['10.9.0.0/16'] })]);
     kernel.log.length = 0;
-    firewall.apply([add('10.1.0.6', 'b', { local: ['10.1.7.0/24'] })]);
-    firewall.apply([add('10.1.0.7', 'c', { local: ['10.7.0.0/16'] })]);
-    t.strictSame(kernel.log, [look, ...lookMore, 'batch NEWSETELEM', look, ...lookMore, 'batch NEWSETELEM NEWSETELEM']);
-    t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end', '10.7.0.0', '10.8.0.0 end']);
+    firewall.apply([add('10.1.0.6', 'b')]);
+    firewall.apply([add('10.1.0.7', 'c')]);
+    const pods = 'dump GETSETELEM';
+    t.strictSame(kernel.log, [
+      ...[look, ...lookMore, pods, 'batch NEWSETELEM NEWSETELEM'],
+      ...[look, ...lookMore, pods, 'batch NEWSETELEM'],
+    ]);
+    t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end', '10.9.0.0', '10.10.0.0 end'].sort());
+    firewall.apply([del('10.9.0.5', 'old')]);
+    firewall.apply([add('10.1.0.8', 'd')]);
+    t.strictSame(kernel.elements('1 local4.podnet'), ['10.1.0.0', '10.2.0.0 end']);
   });
 
   t.test('the rules of both families are asked for once', async (t) => {
@@ -453,20 +478,53 @@ t.test('rules that somebody has removed, in the words of nft', async (t) => {
   t.strictSame(firewall.masqueradeGaps('podnet', new Map([[4, []]])), [{ ...four, nft: chain + four.nft }]);
 });
 
-t.test('prefixes that somebody has removed, in the words of nft', async (t) => {
-  const { firewall } = make();
-  firewall.apply([add('10.1.0.5', 'a'), add('fd00::5', 'a')]);
-  const wanted: LocalPrefixes = new Map([
-    [4, ['10.1.0.0/16', '10.1.0.0/17', '10.0.0.0/15', '192.168.0.0/16', '0.0.0.0/0', '255.0.0.0/8']],
-    [6, ['fd00::/64']],
-  ]);
-  t.strictSame(firewall.masqueradeGaps('podnet', wanted), [
-    {
-      problem:
-        '10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 in the set of what pods reach with their own address is missing',
-      byAdd: 'makes it',
-      nft: 'add element inet tsbridge local4.podnet { 10.0.0.0/15, 192.168.0.0/16, 0.0.0.0/0, 255.0.0.0/8 }',
-    },
+t.test('prefixes that are missing or too much, in the words of nft', async (t) => {
+  const what = 'in the set of what pods reach with their own address';
+  const set = 'inet tsbridge local4.podnet';
+  const missing = (prefixes: string) => ({
+    problem: `${prefixes} ${what} is missing`,
+    nft: `add element ${set} { ${prefixes} }`,
+    byAdd: 'makes it',
+  });
+  const tooMuch = (prefixes: string) => ({
+    problem: `${prefixes} ${what} is too much`,
+    nft: `delete element ${set} { ${prefixes} }`,
+    byAdd: 'takes it out',
+  });
+  for (const [title, pods, present, wanted, expected] of [
+    ['as it should be', ['10.1.0.5'], ['10.1.0.0/16'], ['10.1.0.0/16', '10.1.0.0/17'], []],
+    [
+      'missing, at all ends of what there is',
+      ['10.1.0.5'],
+      ['10.1.0.0/16'],
+      ['10.1.0.0/16', '192.168.0.0/16', '0.0.0.0/8', '255.0.0.0/8'],
+      [missing('192.168.0.0/16, 0.0.0.0/8, 255.0.0.0/8')],
+    ],
+    [
+      'too much',
+      ['10.1.0.5'],
+      ['10.1.0.0/16', '10.0.0.0/32', '192.0.0.0/2', '11.0.0.0/8'],
+      ['10.1.0.0/16'],
+      [tooMuch('10.0.0.0/32, 11.0.0.0/8, 192.0.0.0/2')],
+    ],
+    ['too wide', ['10.1.0.5'], ['10.0.0.0/8'], ['10.1.0.0/16'], [tooMuch('10.0.0.0/8'), missing('10.1.0.0/16')]],
+    ['everything', ['10.1.0.5'], ['0.0.0.0/0'], ['10.1.0.0/16'], [tooMuch('0.0.0.0/0'), missing('10.1.0.0/16')]],
+    ['of a pod that is nowhere else', ['10.1.0.5', '10.9.0.5'], ['10.1.0.0/16', '10.9.0.0/24'], ['10.1.0.0/16'], []],
+  ] as const) {
+    const { firewall } = make();
+    firewall.apply(pods.map((address, i) => add(address, `${i}`, { local: [...present] })));
+    t.strictSame(firewall.masqueradeGaps('podnet', new Map([[4, [...wanted]]])), expected, title);
+  }
+});
+
+t.test('an interval that is no prefix, in the words of nft', async (t) => {
+  const { kernel, firewall } = make();
+  firewall.apply([add('10.1.0.5', 'a')]);
+  const set = kernel.state.sets.get('1 local4.podnet')?.elements;
+  set?.set('10.7.0.1', { key: Uint8Array.of(10, 7, 0, 1) });
+  set?.set('10.7.0.9 end', { key: Uint8Array.of(10, 7, 0, 9), end: true });
+  t.match(firewall.masqueradeGaps('podnet', new Map([[4, ['10.1.0.0/16']]])), [
+    { nft: 'delete element inet tsbridge local4.podnet { 10.7.0.1-10.7.0.8 }' },
   ]);
 });
 
