@@ -17,6 +17,11 @@ const conf = {
   macspoofchk: true,
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.60.0.0/24' }], [{ subnet: 'fd60::/64' }]] },
 };
+/** No address of the one family has a partner in the other. */
+const apart = {
+  ...conf,
+  ipam: { ...conf.ipam, ranges: [[{ subnet: '10.60.0.0/24' }], [{ subnet: 'fd60::/64', rangeStart: 'fd60::100' }]] },
+};
 const iptables = { ...conf, ipMasqBackend: 'iptables' };
 
 const add = (host: Host, container: Container, over: Record<string, unknown> = conf, args?: string) => {
@@ -60,16 +65,24 @@ for (const build of builds) {
       async (t) => {
         const host = await Host.create(t, { plugin: build.path });
         const [dead, alive] = [host.container(), host.container()];
-        const before = add(host, dead);
+        const before = add(host, dead, apart);
         await die(host, dead, before.interfaces[1].name);
-        const after = add(host, alive, conf, 'IP=10.60.0.2');
-        t.match(after.ips, [{ address: '10.60.0.2/24' }, { address: 'fd60::3/64' }]);
-        t.notMatch(ruleset(host), /fd60::2\b/);
+        const after = add(host, alive, apart, 'IP=10.60.0.2');
+        t.match(after.ips, [{ address: '10.60.0.2/24' }, { address: 'fd60::101/64' }]);
+        t.notMatch(ruleset(host), /fd60::100\b/);
         t.notMatch(ruleset(host), new RegExp(dead.id));
-        t.equal(host.cni({ command: 'CHECK', container: alive, conf, prevResult: after }).stdout, '');
-        t.equal(host.cni({ command: 'DEL', container: dead, conf, prevResult: before }).stdout, '', 'a late DEL');
-        t.equal(host.cni({ command: 'CHECK', container: alive, conf, prevResult: after }).stdout, '', 'takes nothing');
-        t.equal(host.cni({ command: 'DEL', container: alive, conf }).stdout, '');
+        t.equal(host.cni({ command: 'CHECK', container: alive, conf: apart, prevResult: after }).stdout, '');
+        t.equal(
+          host.cni({ command: 'DEL', container: dead, conf: apart, prevResult: before }).stdout,
+          '',
+          'a late DEL',
+        );
+        t.equal(
+          host.cni({ command: 'CHECK', container: alive, conf: apart, prevResult: after }).stdout,
+          '',
+          'takes nothing',
+        );
+        t.equal(host.cni({ command: 'DEL', container: alive, conf: apart }).stdout, '');
         t.strictSame(host.leftovers(), []);
       },
     );
