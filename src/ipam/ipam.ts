@@ -20,6 +20,8 @@ export interface Ipam {
   undoAdd(): Promise<Error[]>;
   /** Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. */
   held(): Promise<string[]>;
+  /** What the network's attachments hold that no ADD or DEL is at work on; undefined when only another plugin knows. */
+  settledLeases(): AttachmentLease[] | undefined;
   /** Releases whatever the attachment holds. Missing counts as released. */
   del(): Promise<void>;
   /** Throws when the attachment does not hold the addresses (with prefix length) given. */
@@ -28,6 +30,13 @@ export interface Ipam {
   gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void>;
   /** Throws CniError 50 or 51 when an ADD could not be served. What pods have used up is told to `full`. */
   status(full: WhenFull): void | Promise<void>;
+}
+
+/** The addresses of one attachment. */
+export interface AttachmentLease {
+  containerID: string;
+  ifname: string;
+  ips: string[]; // without prefix length
 }
 
 /** Is told what pods have used up, so that there is no room for another one until one of them goes. May throw. */

@@ -7,6 +7,7 @@ import { NoAnswer } from '../netlink/error.ts';
 import { getLink, parseLinkState } from '../netlink/link-message.ts';
 import type { Message, Outcome } from '../netlink/message.ts';
 import { type Op, show, type Where } from '../plan/op.ts';
+import type { Living } from '../plan/state.ts';
 import type { BridgeLock } from './bridge-lock.ts';
 import { type Firewall, type FirewallOp, isFirewallOp } from './firewall/port.ts';
 import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './link-step.ts';
@@ -24,6 +25,7 @@ export interface ApplyOptions {
   opened(): Netns[];
   firewall(): Firewall;
   bridgeLock(): BridgeLock;
+  living?: Living | undefined;
 }
 
 type SysctlOp = Extract<Op, { op: 'sysctl.set' }>;
@@ -249,7 +251,7 @@ export class Application implements Surroundings {
     const started = nowMs();
     const changed = this.whateverTheAnswer(
       () => ops.flatMap(firewallInverse),
-      () => this.options.firewall().apply(ops),
+      () => this.options.firewall().apply(ops, this.options.living),
     );
     const ms = elapsed(started);
     for (const [i, op] of ops.entries()) {

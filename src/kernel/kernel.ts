@@ -5,6 +5,7 @@ import type {
   AddressState,
   FirewallGap,
   LinkState,
+  Living,
   LocalPrefixes,
   MasqState,
   RouteState,
@@ -31,6 +32,8 @@ export interface Kernel extends Disposable {
   links(where: Where, filter?: { kind?: string; master?: number }): LinkState[];
   /** Whether the bridge has ports that do not lead to pods of ours. */
   bridgeLeadsToOthers(bridge: LinkState): boolean;
+  /** The MAC address and the addresses of the other end of a pair of the host's; undefined when it cannot be asked. */
+  peer(link: LinkState): { mac: string; prefixes: string[] } | undefined;
   /** Addresses of one link. */
   addresses(where: Where, index: number): AddressState[];
   /** Unicast routes of all tables, or those of one table. */
@@ -60,8 +63,9 @@ export interface Kernel extends Disposable {
    * Carries out the operations in order. The inverse of each one that changed something is pushed onto `undo` the moment it is known to
    * have been done, so that a caller that catches an error can hand `undo` to the method below.
    * Throws CniError (100 kernel, 104 missing feature, 102 conflict) that names the operation, show(op), and the kernel's answer.
+   * Where something of the network is missing in nf_tables, what `living` knows of others is put back with it.
    */
-  apply(ops: readonly Op[], undo: Op[]): void;
+  apply(ops: readonly Op[], undo: Op[], living?: Living): void;
 
   /** Carries out the inverses, last first; goes on after errors, which are returned. What is missing already counts as undone. */
   undo(ops: readonly Op[]): Error[];

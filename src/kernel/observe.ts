@@ -3,7 +3,7 @@ import { errno } from '../linux/errno.ts';
 import { getAddresses, parseAddressState } from '../netlink/address-message.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import { getLink, getLinks, type LinkRef, parseLinkState } from '../netlink/link-message.ts';
-import type { Outcome } from '../netlink/message.ts';
+import type { Outcome, Reply } from '../netlink/message.ts';
 import { getRoutes, parseRouteStates } from '../netlink/route-message.ts';
 import { getVlans, parseVlans } from '../netlink/vlan-message.ts';
 import type { AddressState, LinkState, RouteState, VlanState } from '../plan/state.ts';
@@ -52,6 +52,35 @@ export function readAddresses(netns: Netns, index: number): AddressState[] {
     if (address?.index === index) addresses.push(address);
   }
   return addresses;
+}
+
+/**
+ * The other end of a pair, asked for from this end without entering its namespace: its MAC address, and the addresses that somebody has given
+ * it. Undefined when it is going away, or in a namespace that the kernel has no number for.
+ */
+export function readPeer(
+  netns: Netns,
+  { peerIndex, peerNetnsId }: LinkState,
+): { mac: string; prefixes: string[] } | undefined {
+  if (peerIndex === undefined || peerNetnsId === undefined) return undefined;
+  const [reply] = netns.route.ask(getLink(peerIndex, peerNetnsId), { waitingFor: `link ${peerIndex}` }).replies;
+  if (!reply) return undefined;
+  const replies = dumpIfThere(netns, peerIndex, peerNetnsId);
+  const addresses = replies.map(parseAddressState).filter((address) => address?.index === peerIndex);
+  const given = addresses.filter((address) => address?.scope === RT_SCOPE_UNIVERSE && !address.dynamic);
+  return { mac: parseLinkState(reply).mac, prefixes: given.map((address) => address?.prefix ?? '') };
+}
+
+const RT_SCOPE_UNIVERSE = 0; // linux/rtnetlink.h
+
+/** Addresses in another namespace, which may go at any moment. */
+function dumpIfThere(netns: Netns, index: number, netnsId: number): Reply[] {
+  try {
+    return netns.route.dump(getAddresses(index, netnsId), { waitingFor: `the addresses of link ${index}` });
+  } catch (error) {
+    if (error instanceof NetlinkError) return [];
+    throw error;
+  }
 }
 
 /** Unicast routes of all tables, or of one. */

@@ -4,6 +4,7 @@ import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import type { Op, Where } from '../plan/op.ts';
+import type { Living } from '../plan/state.ts';
 import { Application, type ApplyOptions, undoAll } from './apply.ts';
 import { BridgeLock } from './bridge-lock.ts';
 import { openBridgeLockFile } from './bridge-lock-file.ts';
@@ -12,7 +13,7 @@ import { makeFirewall } from './firewall/firewall.ts';
 import type { Firewall, MakeFirewall } from './firewall/port.ts';
 import type { Kernel } from './kernel.ts';
 import { Netns } from './netns.ts';
-import { readAddresses, readLink, readLinks, readPortsInVlan, readRoutes, readVlans } from './observe.ts';
+import { readAddresses, readLink, readLinks, readPeer, readPortsInVlan, readRoutes, readVlans } from './observe.ts';
 import { readSysctl } from './sysctl.ts';
 
 const SOL_SOCKET = 1; // asm-generic/socket.h
@@ -80,6 +81,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     link: (where, dev) => readLink(netns(where), dev),
     links: (where, filter) => readLinks(netns(where), filter),
     bridgeLeadsToOthers: (bridge) => leadsToOthers(theHost(), bridge),
+    peer: (link) => readPeer(theHost(), link),
     addresses: (where, index) => readAddresses(netns(where), index),
     routes: (where, filter) => readRoutes(netns(where), filter),
     vlans: (index) => readVlans(theHost(), index),
@@ -90,8 +92,8 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     spoofChecked: (dev) => options.firewall().spoofChecked(dev),
     spoofCheckedAll: () => options.firewall().spoofCheckedAll(),
     spoofCheckGaps: () => options.firewall().spoofCheckGaps(),
-    apply(ops: readonly Op[], undo: Op[]) {
-      new Application(options, undo).run(ops);
+    apply(ops: readonly Op[], undo: Op[], living?: Living) {
+      new Application({ ...options, living }, undo).run(ops);
     },
     undo: (ops) => undoAll(options, ops),
     nftablesUsable: () => options.firewall().usable(),

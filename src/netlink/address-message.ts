@@ -10,8 +10,8 @@ const AF = { 4: 2, 6: 10 } as const; // AF_INET, AF_INET6
 const LENGTH_IFADDRMSG = 8; // linux/if_addr.h
 
 /** linux/if_addr.h */
-const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
-const IFA_F = { NODAD: 0x02, DADFAILED: 0x08, TENTATIVE: 0x40 } as const;
+const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8, TARGET_NETNSID: 10 } as const;
+const IFA_F = { NODAD: 0x02, DADFAILED: 0x08, TENTATIVE: 0x40, PERMANENT: 0x80 } as const;
 
 /** Starts a request about an address: struct ifaddrmsg: u8 family, prefixlen, flags, scope, u32 index — linux/if_addr.h */
 const begin = (index: number, family: number, length: number, flags = 0): AttributeWriter => {
@@ -43,12 +43,15 @@ export const deleteAddress = (index: number, prefix: Prefix): Message => {
   return { type: MessageType.DELADDR, flags: 0, body: writer.end() };
 };
 
-/** `ip addr show dev DEV`, to be dumped. Kernels before 4.20 give those of all links: filter again. */
-export const getAddresses = (index: number): Message => ({
-  type: MessageType.GETADDR,
-  flags: 0,
-  body: begin(index, 0, 0).end(),
-});
+/**
+ * `ip addr show dev DEV`, to be dumped. Kernels before 4.20 give those of all links: filter again. `netnsId`: in the namespace that this
+ * one knows by that number.
+ */
+export function getAddresses(index: number, netnsId?: number): Message {
+  const writer = begin(index, 0, 0);
+  if (netnsId !== undefined) writer.u32(IFA.TARGET_NETNSID, netnsId);
+  return { type: MessageType.GETADDR, flags: 0, body: writer.end() };
+}
 
 /** An address from an RTM_NEWADDR, or undefined for other families. */
 export function parseAddressState({ body: bytes }: Pick<Reply, 'body'>): AddressState | undefined {
@@ -67,5 +70,6 @@ export function parseAddressState({ body: bytes }: Pick<Reply, 'body'>): Address
     scope: bytes[3] as number,
     tentative: (flags & IFA_F.TENTATIVE) !== 0,
     dadFailed: (flags & IFA_F.DADFAILED) !== 0,
+    ...(flags & IFA_F.PERMANENT ? {} : { dynamic: true }),
   };
 }

@@ -19,6 +19,8 @@ const IFLA = {
   AF_SPEC: 26,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  LINK_NETNSID: 37,
+  TARGET_NETNSID: 46,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const IFLA_BR_VLAN_FILTERING = 7;
@@ -70,10 +72,11 @@ function macFromBytes(bytes: Uint8Array): string {
   return mac;
 }
 
-/** `ip link show DEV`: answered by one RTM_NEWLINK, or by ENODEV. */
-export function getLink(ref: LinkRef): Message {
+/** `ip link show DEV`: answered by one RTM_NEWLINK, or by ENODEV. `netnsId`: in the namespace that this one knows by that number. */
+export function getLink(ref: LinkRef, netnsId?: number): Message {
   const writer = begin(ref);
   writer.u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  if (netnsId !== undefined) writer.u32(IFLA.TARGET_NETNSID, netnsId);
   name(writer, ref);
   return { type: MessageType.GETLINK, flags: 0, get: true, body: writer.end() };
 }
@@ -241,6 +244,8 @@ export function parseLinkState({ body: bytes }: Pick<Reply, 'body'>): LinkState 
   if (alias) state.alias = alias;
   const peerIndex = attrs.u32(IFLA.LINK);
   if (peerIndex) state.peerIndex = peerIndex;
+  const peerNetnsId = attrs.u32(IFLA.LINK_NETNSID);
+  if (peerNetnsId !== undefined) state.peerNetnsId = peerNetnsId;
   if (kind === 'bridge') {
     const data = info?.nested(IFLA_INFO.DATA);
     if (data) state.vlanFiltering = data.u8(IFLA_BR_VLAN_FILTERING) === 1;

@@ -188,9 +188,11 @@ function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed
       out.push(`frames from ${observed.host.name} are checked for the MAC address ${checked}, expected ${mac}`);
     }
   }
-  for (const { problem, nft, byAdd } of observed.firewallGaps) {
-    const add = byAdd ? `the next ADD in this network ${byAdd}, and so does: ` : 'what mends it: ';
-    out.push(nft ? `${problem} (${add}nft '${nft}')` : problem);
+  for (const { problem, nft, byAdd, byDelToo } of observed.firewallGaps) {
+    const next = byAdd ? `the next ADD${byDelToo ? ' or DEL' : ''} in this network ${byAdd}` : '';
+    const command = nft ? `${next ? 'and so does' : 'what mends it'}: nft '${nft}'` : '';
+    const remedy = [next, command].filter(Boolean).join(', ');
+    out.push(remedy ? `${problem} (${remedy})` : problem);
   }
   return out;
 }

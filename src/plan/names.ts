@@ -76,6 +76,13 @@ export function attachmentHashOfAlias(alias: string): string | undefined {
   return cut < 0 ? attachmentHash({ network, containerID, ifname }) : containerID.slice(cut + 1);
 }
 
+/** The attachment with that alias; undefined when none has such an alias, or it was cut. */
+export function attachmentOfAlias(alias: string): Attachment | undefined {
+  const [network = '', containerID = '', ifname = ''] = alias.split('/');
+  const attachment = { network, containerID, ifname };
+  return ifname !== '' && hostVethAlias(attachment) === alias ? attachment : undefined;
+}
+
 /** The name of the host's end with that alias, or undefined when no attachment has such an alias. */
 export function hostVethNameOfAlias(alias: string): string | undefined {
   const hash = attachmentHashOfAlias(alias);

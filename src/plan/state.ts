@@ -13,6 +13,7 @@ export interface LinkState {
   master?: number; // ifindex of the bridge it is a port of
   alias?: string;
   peerIndex?: number; // IFLA_LINK: a veth's other end, in its own namespace
+  peerNetnsId?: number; // IFLA_LINK_NETNSID: what this namespace calls that one
   vlanFiltering?: boolean; // bridges only
   port?: { hairpin: boolean; isolated: boolean; state: number }; // bridge ports only; state 3 = forwarding
 }
@@ -25,6 +26,7 @@ export interface AddressState {
   scope: number;
   tentative: boolean;
   dadFailed: boolean;
+  dynamic?: true; // without IFA_F_PERMANENT: the kernel has it from a router advertisement
 }
 
 /** One unicast route. From RTM_NEWROUTE, linux/rtnetlink.h. */
@@ -63,4 +65,25 @@ export interface FirewallGap {
   problem: string; // 'the rule that masquerades IPv4 is missing'
   nft?: string; // the commands of nft that mend it
   byAdd?: string; // what the next ADD in the network does about it: 'makes it'
+  byDelToo?: true; // and the next DEL
+}
+
+/** Another attachment of the network, whose pair exists: what the firewall should know of it. */
+export interface LivingAttachment {
+  comment: string; // of its set elements
+  dev: string; // the host's end
+  ips: string[]; // with prefix length
+  mac?: string; // of the container's end; absent: not the one that the plugin gives, so nobody can tell who chose it
+}
+
+/**
+ * What was in nf_tables of a network beside the attachment at hand, to be put back when somebody has removed it (`nft flush ruleset`, the
+ * first line of many a nftables.conf). Asked only when something is found missing.
+ */
+export interface Living {
+  masqueraded: readonly Family[]; // with nf_tables; those that a DEL looks after
+  checksSources: boolean; // macspoofchk
+  others(): readonly LivingAttachment[];
+  /** The prefixes of one family that pods of the network reach with their own address. */
+  local(family: Family): string[];
 }

@@ -16,6 +16,7 @@ import { addResult } from './add-result.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
+import { livingOthers } from './living.ts';
 import { chooseMasquerade, type Masquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
 import { observeHost, refuseAddressConflicts, refuseExistingHostEnd, refuseExistingInterface } from './observe.ts';
@@ -79,9 +80,19 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   ipam?.refuse();
 
   const undo: Op[] = [];
+  const living = livingOthers({
+    kernel,
+    conf,
+    ipam,
+    log: context.log,
+    salt: () => salt,
+    own: attachment,
+    addresses: [],
+  });
   if (ipam?.needsInterface) {
     undoOnFailure(rollback, kernel, conf, attachment, undo);
-    kernel.apply(planInterface(conf, attachment, containerEnd(conf, attachment, snapshot, undefined), snapshot), undo);
+    const end = containerEnd(conf, attachment, snapshot, undefined);
+    kernel.apply(planInterface(conf, attachment, end, snapshot), undo, living);
     job.lease = await takeLease(job, false);
     // It took its time.
     snapshot = observeHost(kernel, conf, salt);
@@ -94,10 +105,10 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   refuseAddressConflicts(conf, gatewayAddresses(ips), snapshot);
 
   if (ipam?.needsInterface) {
-    kernel.apply(planAddresses(conf, attachment, wanted, snapshot), undo);
+    kernel.apply(planAddresses(conf, attachment, wanted, snapshot), undo, living);
   } else {
     undoOnFailure(rollback, kernel, conf, attachment, undo);
-    kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo);
+    kernel.apply(planAdd(conf, attachment, wanted, snapshot), undo, living);
   }
   rollback.push(() => masquerade.undo());
   await masquerade.add(ips);

@@ -98,7 +98,7 @@ async function observe(
       : { 4: undefined, 6: undefined },
     masqueraded: masquerading.addresses,
     spoofCheckedMac,
-    firewallGaps: [...masquerading.firewallGaps, ...(spoofCheckedMac ? kernel.spoofCheckGaps() : [])],
+    firewallGaps: [...masquerading.firewallGaps, ...(conf.macspoofchk && host ? kernel.spoofCheckGaps() : [])],
   };
 }
 
@@ -114,7 +114,7 @@ function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, conta
   return undefined;
 }
 
-/** What is masqueraded, and what is missing of what should do it: of what is in no set, nothing can be. */
+/** What is masqueraded, and what is missing of what should do it. */
 async function observeMasquerade(
   kernel: Kernel,
   conf: NetConf,
@@ -126,7 +126,7 @@ async function observeMasquerade(
   const viaNftables = conf.ipMasqBackend !== 'iptables';
   if (viaNftables && (conf.ipMasqBackend === 'nftables' || kernel.nftablesUsable())) {
     const inSet = prefixes.filter((prefix) => kernel.masqueraded(conf.name, bare(prefix)).length > 0);
-    const families = new Set(inSet.map((prefix) => mustPrefix(prefix).family));
+    const families = new Set(prefixes.map((prefix) => mustPrefix(prefix).family));
     const local = new Map([...families].map((family) => [family, localPrefixes(conf, ips, family)]));
     return {
       addresses: inSet.map(bare),

@@ -11,6 +11,8 @@ import type { Op } from '../plan/op.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
+import { livingOthers } from './living.ts';
+import { nodeSalt } from './node-salt.ts';
 import { isHostEnd } from './proof.ts';
 
 /**
@@ -40,8 +42,18 @@ export async function del(context: Context): Promise<void> {
   const held = await heldByIpam(ipam, errors);
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
   const rules = firewallOps(attachment);
+  const previous = (conf.prevResult?.ips ?? []).map(({ address }) => address.slice(0, address.indexOf('/')));
+  const living = livingOthers({
+    kernel,
+    conf,
+    ipam,
+    log,
+    salt: () => nodeSalt(context, kernel),
+    own: attachment,
+    addresses: [...held, ...previous],
+  });
   try {
-    kernel.apply(rules, []);
+    kernel.apply(rules, [], living);
   } catch {
     for (const op of rules) attempt(() => kernel.apply([op], []));
   }

@@ -68,12 +68,12 @@ const damages: Damage[] = [
   {
     title: 'masquerade',
     damage: (host) => host.run(['nft', 'delete', 'table', 'inet', 'tsbridge']),
-    msg: /^10\.1\.0\.2 is not masqueraded; 2001:db8:1::2 is not masqueraded$/,
+    msg: /^10\.1\.0\.2 is not masqueraded; 2001:db8:1::2 is not masqueraded; the table inet tsbridge is missing \(the next ADD or DEL/,
   },
   {
     title: 'the spoof check',
     damage: (host) => host.run(['nft', 'delete', 'table', 'bridge', 'tsbridge']),
-    msg: /are not checked for spoofed MAC addresses$/,
+    msg: /are not checked for spoofed MAC addresses; the table bridge tsbridge is missing \(the next ADD or DEL/,
   },
   {
     title: 'the lease of the second family',

@@ -160,6 +160,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
       master: (bridges.value as { index: number }[])[0]?.index,
       alias: 'net/abc/eth0',
       peerIndex: (vethState.value as { peerIndex: number }).peerIndex,
+      peerNetnsId: 0,
       port: { hairpin: true, isolated: true, state: 3 },
     });
     t.strictSame(

@@ -14,7 +14,7 @@ const kB = 1000;
 
 /** Bytes in the bundle, minified but for names, by npm package; any other package is a surprise. */
 const packages: { name: string; most: number; reason: string }[] = [
-  { name: 'tsbridge', most: 310 * kB, reason: 'all of src/' },
+  { name: 'tsbridge', most: 320 * kB, reason: 'all of src/' },
   { name: 'netlink', most: 1 * kB, reason: 'enums of rtnetlink, of which the bundle holds the numbers that are used' },
   { name: 'zod', most: 28 * kB, reason: 'zod/mini, tree-shaken: what is wrong with a configuration' },
   { name: '@noble/hashes', most: 12 * kB, reason: 'names of iptables chains' },
@@ -35,7 +35,7 @@ const packages: { name: string; most: number; reason: string }[] = [
 ];
 
 /** What every process evaluates before it does anything: src/main.ts and all that it imports, which is what ADD and DEL need. */
-const hotMost = 244 * kB;
+const hotMost = 255 * kB;
 const hotPackages = ['netlink', 'tsbridge'];
 const hotBuiltins = ['node:v8'];
 

@@ -76,6 +76,10 @@ class Delegate implements Ipam {
     return [];
   }
 
+  settledLeases(): undefined {
+    return undefined;
+  }
+
   async del(): Promise<void> {
     await this.run('DEL');
   }

@@ -6,7 +6,7 @@ import { elementsIn, getElement, getElements } from '../../netlink/nftables/set.
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import { show } from '../../plan/op.ts';
-import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
+import type { FirewallGap, Living, LocalPrefixes, MasqState } from '../../plan/state.ts';
 import { removeGoLeftovers } from '../leftovers/leftovers.ts';
 import { commit, dumper } from '../nftables/commit.ts';
 import { meansNoNetfilter, nftablesMissing, refuseUnclear } from '../nftables/error.ts';
@@ -30,9 +30,9 @@ class NftFirewall implements Firewall {
     this.open = open;
   }
 
-  apply(ops: readonly FirewallOp[]): boolean[] {
+  apply(ops: readonly FirewallOp[], living?: Living): boolean[] {
     const changed = ops.map(() => false);
-    const parts = stepsOf(ops);
+    const parts = stepsOf(ops, living);
     const socket = this.socket();
     if (!socket) {
       if (ops.every(isDelOp)) return changed; // SPEC "DEL": of what the kernel cannot have there is nothing to remove.
@@ -123,33 +123,55 @@ interface Part {
   op: FirewallOp;
 }
 
-/** The operations as steps: those on the same sets together, what adds before what deletes. */
-function stepsOf(ops: readonly FirewallOp[]): Part[] {
-  const parts: Part[] = [];
-  const stepFor = <S extends OpStep>(key: string, op: FirewallOp, make: () => S): S => {
-    const known = parts.find((part) => part.key === key);
-    if (known) return known.step as S;
-    const step = make();
-    parts.push({ key, step, op });
-    return step;
-  };
-  const masqDel = (op: FirewallOp, network: string, family: Family) =>
-    stepFor(`masq.del ${family} ${network}`, op, () => new MasqDel(network, family));
+/**
+ * The operations as steps: those on the same sets together, what adds before what deletes. A step that deletes has one beside it that puts back
+ * what `living` knows, if it is missing.
+ */
+function stepsOf(ops: readonly FirewallOp[], living: Living | undefined): Part[] {
+  const adding: Part[] = [];
+  const deleting: Part[] = [];
   for (const [i, op] of ops.entries()) {
-    if (op.op === 'spoofcheck.add') {
-      stepFor(op.op, op, () => new SpoofCheckAdd()).add({ dev: op.dev, mac: op.mac, comment: op.comment }, i);
-    } else if (op.op === 'spoofcheck.del') {
-      stepFor(op.op, op, () => new SpoofCheckDel()).add(op.dev, op.comment, i);
-    } else if (op.op === 'masq.clear') {
-      for (const family of [4, 6] as const) masqDel(op, op.network, family).addAllOf(op.comment, i);
-    } else {
-      const family = familyOf(op.address);
-      const pod = { address: op.address, comment: op.comment, op: i };
-      if (op.op === 'masq.del') masqDel(op, op.network, family).add(pod);
-      else stepFor(`masq.add ${family} ${op.network}`, op, () => new MasqAdd(op.network, family)).add(pod, op.local);
+    switch (op.op) {
+      case 'spoofcheck.add':
+        checkIn(adding, op, living).add({ dev: op.dev, mac: op.mac, comment: op.comment }, i);
+        break;
+      case 'spoofcheck.del':
+        if (living?.checksSources) checkIn(adding, op, living);
+        stepIn(deleting, op.op, op, () => new SpoofCheckDel()).add(op.dev, op.comment, i);
+        break;
+      case 'masq.add':
+        masqAddIn(adding, op, familyOf(op.address), living).add(podOf(op, i), op.local);
+        break;
+      case 'masq.del':
+        masqDelIn(deleting, op, familyOf(op.address)).add(podOf(op, i));
+        break;
+      case 'masq.clear':
+        for (const family of living?.masqueraded ?? []) masqAddIn(adding, op, family, living);
+        for (const family of [4, 6] as const) masqDelIn(deleting, op, family).addAllOf(op.comment, i);
     }
   }
-  return [...parts.filter(({ op }) => !isDelOp(op)), ...parts.filter(({ op }) => isDelOp(op))];
+  return [...adding, ...deleting];
+}
+
+const checkIn = (parts: Part[], op: FirewallOp, living: Living | undefined) =>
+  stepIn(parts, 'spoofcheck', op, () => new SpoofCheckAdd(living));
+
+type MasqOp = Extract<FirewallOp, { network: string }>;
+
+const podOf = ({ address, comment }: { address: string; comment: string }, op: number) => ({ address, comment, op });
+
+const masqAddIn = (parts: Part[], op: MasqOp, family: Family, living: Living | undefined) =>
+  stepIn(parts, `${family} ${op.network}`, op, () => new MasqAdd(op.network, family, living));
+
+const masqDelIn = (parts: Part[], op: MasqOp, family: Family) =>
+  stepIn(parts, `${family} ${op.network}`, op, () => new MasqDel(op.network, family));
+
+function stepIn<S extends OpStep>(parts: Part[], key: string, op: FirewallOp, make: () => S): S {
+  const known = parts.find((part) => part.key === key);
+  if (known) return known.step as S;
+  const step = make();
+  parts.push({ key, step, op });
+  return step;
 }
 
 const isDelOp = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';

@@ -1,8 +1,8 @@
-import { formatIp, ipFromBytes } from '../../ip/address.ts';
+import { type Family, formatIp, ipFromBytes } from '../../ip/address.ts';
 import { type Interval, prefixInterval } from '../../netlink/nftables/address.ts';
 import { getChain } from '../../netlink/nftables/chain.ts';
 import { getRules, hasRuleOn } from '../../netlink/nftables/rule.ts';
-import { elementsIn, getElements } from '../../netlink/nftables/set.ts';
+import { elementsIn, getElements, getSets, setNameOf } from '../../netlink/nftables/set.ts';
 import { getTable } from '../../netlink/nftables/table.ts';
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
@@ -30,21 +30,31 @@ import {
 } from './spoof-check.ts';
 import { idleTable } from './usable.ts';
 
-/** Of what masquerades a network's pods what is missing: of each family the rule, or prefixes in the set that the rule excepts. */
+/**
+ * Of what masquerades a network's pods what is missing: the table, or of each family the set of pods, the rule, or prefixes in the set that the
+ * rule excepts.
+ */
 export function masqueradeGaps(socket: NetlinkSocket, network: string, local: LocalPrefixes): FirewallGap[] {
   const [FAMILY, CHAIN] = [MASQUERADE_FAMILY, MASQUERADE_CHAIN];
   const idle = idleGaps(socket, FAMILY);
   if (idle.length > 0) return idle;
   const dump = dumper(socket);
   const rules = dump((writer) => getRules(writer, FAMILY, TABLE, CHAIN));
-  return [...local].flatMap(([family, prefixes]) => {
-    const set = setName('local', family, network);
-    if (hasRuleOn(rules, setName('pods', family, network), set)) {
-      return prefixGaps(dump, set, setName('pods', family, network), prefixes);
+  const hasRule = (family: Family) =>
+    hasRuleOn(rules, setName('pods', family, network), setName('local', family, network));
+  // The kernel keeps a set as long as there is a rule on it.
+  const isLost = [...local.keys()].some((family) => !hasRule(family));
+  const sets = isLost ? dump((writer) => getSets(writer, FAMILY, TABLE)).map(({ body }) => setNameOf(body)) : [];
+  if (isLost && sets.length === 0) return [lost(`the table inet ${TABLE}`)];
+  return [...local].flatMap(([family, prefixes]): FirewallGap[] => {
+    const [pods, set] = [setName('pods', family, network), setName('local', family, network)];
+    if (hasRule(family)) {
+      return prefixGaps(dump, set, pods, prefixes);
     }
+    if (!sets.includes(pods)) return [lost(`the set ${pods} of the table inet ${TABLE}`)];
     const hasChain = rules.length > 0 || isThere(socket, FAMILY, CHAIN);
     const nft = commands(`inet ${TABLE} ${CHAIN}`, hasChain, MASQUERADE_CHAIN_TEXT, masqueradeRule(network, family));
-    return [{ problem: `the rule that masquerades IPv${family} is missing`, nft, byAdd: 'makes it' }];
+    return [{ problem: `the rule that masquerades IPv${family} is missing`, nft, byAdd: 'makes it', byDelToo: true }];
   });
 }
 
@@ -92,11 +102,27 @@ export function spoofCheckGaps(socket: NetlinkSocket): FirewallGap[] {
   const [FAMILY, CHAIN] = [SPOOF_CHECK_FAMILY, SPOOF_CHECK_CHAIN];
   const idle = idleGaps(socket, FAMILY);
   if (idle.length > 0) return idle;
-  if (hasSpoofCheckRule(dumper(socket))) return [];
+  const dump = dumper(socket);
+  if (hasSpoofCheckRule(dump)) return [];
+  if (dump((writer) => getSets(writer, FAMILY, TABLE)).length === 0) return [lost(`the table bridge ${TABLE}`)];
   const chain = `bridge ${TABLE} ${CHAIN}`;
   const nft = commands(chain, isThere(socket, FAMILY, CHAIN), SPOOF_CHECK_CHAIN_TEXT, SPOOF_CHECK_RULE_TEXT);
-  return [{ problem: 'the rule that drops frames with spoofed MAC addresses is missing', nft, byAdd: 'makes it' }];
+  return [
+    {
+      problem: 'the rule that drops frames with spoofed MAC addresses is missing',
+      nft,
+      byAdd: 'makes it',
+      byDelToo: true,
+    },
+  ];
 }
+
+/** What pods had is gone with it, and only their leases and interfaces tell what that was. */
+const lost = (what: string): FirewallGap => ({
+  problem: `${what} is missing`,
+  byAdd: 'puts back what its pods had',
+  byDelToo: true,
+});
 
 /** A table in which nothing acts, whatever it holds. */
 function idleGaps(socket: NetlinkSocket, family: number): FirewallGap[] {

@@ -1,10 +1,19 @@
-import type { Family } from '../../ip/address.ts';
+import { type Family, familyOf } from '../../ip/address.ts';
 import { errno } from '../../linux/errno.ts';
 import type { Message, Outcome } from '../../netlink/message.ts';
 import { addressBytes, type Interval } from '../../netlink/nftables/address.ts';
 import { getRules, hasRuleOn } from '../../netlink/nftables/rule.ts';
-import { delElements, elementsIn, getElement, getElements, getSet, newElements } from '../../netlink/nftables/set.ts';
+import {
+  delElements,
+  type Element,
+  elementsIn,
+  getElement,
+  getElements,
+  getSet,
+  newElements,
+} from '../../netlink/nftables/set.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Living } from '../../plan/state.ts';
 import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import {
   CHAIN,
@@ -50,14 +59,18 @@ export class MasqAdd implements Step {
   private readonly local: string;
   private readonly entries: Entry[] = [];
   private readonly prefixes = new Set<string>();
+  private readonly living: Living | undefined;
+  private others: Element[] = []; // pods that live, when the set was missing
   private exists = false; // the network's set of pods
   private hasRule = false;
   private present: Interval[] = []; // local prefixes that are there
   private wanted: Interval[] = []; // those that are to be there
 
-  constructor(network: string, family: Family) {
+  /** Without an address added, only what `living` knows is put back. */
+  constructor(network: string, family: Family, living?: Living) {
     this.network = network;
     this.family = family;
+    this.living = living;
     this.pods = setName('pods', family, network);
     this.local = setName('local', family, network);
   }
@@ -92,17 +105,43 @@ export class MasqAdd implements Step {
         this.pods,
         this.local,
       );
+    this.others = this.exists ? [] : this.livingPods();
+    if (this.hasWork) this.hearPrefixes(dump);
+  }
+
+  private hearPrefixes(dump: Dump): void {
     this.present = this.exists
       ? intervalsOf(elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.local))))
       : [];
-    const own = prefixIntervals([...this.prefixes]);
+    const lost = this.hasRule ? [] : (this.living?.local(this.family) ?? []);
+    const own = prefixIntervals([...this.prefixes, ...lost]);
     const pods = () =>
       elementsIn(dump((writer) => getElements(writer, FAMILY, TABLE, this.pods))).map(({ key }) => key);
     const gone = new Set(surplus(this.present, own, pods));
     this.wanted = joinOverlapping([...this.present.filter((one) => !gone.has(one)), ...own]);
   }
 
+  /** Of the network's other pods the addresses of this family. */
+  private livingPods(): Element[] {
+    const own = new Set(this.entries.map(({ address }) => address));
+    const pods = new Map<string, string>();
+    for (const { ips, comment } of this.living?.others() ?? []) {
+      for (const prefix of ips) {
+        const address = prefix.slice(0, prefix.indexOf('/'));
+        if (familyOf(address) === this.family && !own.has(address)) pods.set(address, comment);
+      }
+    }
+    return [...pods].map(([address, comment]) => ({ key: addressBytes(address), comment }));
+  }
+
+  /** Whether there is anything to be done: a step without an address of its own is there for what others have lost. */
+  private get hasWork(): boolean {
+    if (this.entries.length > 0) return true;
+    return !this.hasRule && (this.exists ? (this.living?.others() ?? []).length > 0 : this.others.length > 0);
+  }
+
   write(tx: Transaction): void {
+    if (!this.hasWork) return;
     const { writer } = tx;
     tx.keep(FAMILY);
     let ids: { pods?: number; local: number } | undefined;
@@ -118,6 +157,10 @@ export class MasqAdd implements Step {
       }
       const options = { exclusive: true, ...(ids?.pods === undefined ? {} : { id: ids.pods }) };
       tx.push(this, 'element', newElements(writer, FAMILY, TABLE, this.pods, [{ key, comment }], options));
+    }
+    for (let at = 0; at < this.others.length; at += podsInMessage) {
+      const pods = this.others.slice(at, at + podsInMessage);
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, this.pods, pods, ids?.pods ? { id: ids.pods } : {}));
     }
     this.writePrefixes(tx, ids ? { id: ids.local } : {});
   }
@@ -148,3 +191,6 @@ export class MasqAdd implements Step {
     });
   }
 }
+
+/** An attribute is no longer than 64 KiB (struct nlattr, linux/netlink.h); an element with its comment takes 180 bytes at most. */
+const podsInMessage = 200;

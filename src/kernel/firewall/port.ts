@@ -2,7 +2,7 @@ import type { Attachment } from '../../cni/attachment.ts';
 import type { CniError } from '../../cni/error.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import type { Op } from '../../plan/op.ts';
-import type { FirewallGap, LocalPrefixes, MasqState } from '../../plan/state.ts';
+import type { FirewallGap, Living, LocalPrefixes, MasqState } from '../../plan/state.ts';
 
 /** The operations that the firewall carries out. */
 export type FirewallOp = Extract<
@@ -18,8 +18,9 @@ export interface Firewall {
   /**
    * Carries out the operations, which follow each other in the plan, in one transaction: all or none.
    * Gives, for each, whether it changed anything: something that was there already (add) or was not there (del) has not.
+   * Where a table, a set or a rule of the network is missing, what `living` knows of others is put back in the same transaction.
    */
-  apply(ops: readonly FirewallOp[]): boolean[];
+  apply(ops: readonly FirewallOp[], living?: Living): boolean[];
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
   /** Kernel.masqueradeGaps. */

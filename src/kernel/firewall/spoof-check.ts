@@ -18,6 +18,7 @@ import {
 import { delTable, getTable, getTables, newTable, tableOf } from '../../netlink/nftables/table.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
+import type { Living } from '../../plan/state.ts';
 import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
 import { TABLE, TABLE_COMMENT } from './names.ts';
 import { refuseIdleTable } from './usable.ts';
@@ -117,11 +118,17 @@ interface AddEntry extends Checked {
   stale: Element[]; // source addresses that somebody before us let in
 }
 
-/** Lets frames in through interfaces only with the container's source address. Looks first, as MasqAdd does. */
+/** Lets frames in through interfaces only with the container's source address. Looks first, and puts back what others had, as MasqAdd does. */
 export class SpoofCheckAdd implements Step {
   private readonly entries: AddEntry[] = [];
+  private readonly living: Living | undefined;
+  private others: Checked[] = []; // interfaces of pods that live, when the table was missing
   private exists = false;
   private hasRule = false;
+
+  constructor(living?: Living) {
+    this.living = living;
+  }
 
   add(checked: Checked, op: number): void {
     this.entries.push({ ...checked, op, isOurs: false, isChecked: false, stale: [] });
@@ -143,6 +150,7 @@ export class SpoofCheckAdd implements Step {
     if (table) refuseIdleTable(table);
     this.exists = set?.errno === 0;
     this.hasRule = this.exists && hasSpoofCheckRule(dump);
+    this.others = this.exists ? [] : this.livingPods();
     for (const [i, entry] of this.entries.entries()) {
       entry.isChecked = elements[i]?.errno === 0;
       entry.stale = [];
@@ -157,7 +165,21 @@ export class SpoofCheckAdd implements Step {
     }
   }
 
+  private livingPods(): Checked[] {
+    const own = new Set(this.entries.map(({ dev }) => dev));
+    const others = this.living?.others() ?? [];
+    return others.flatMap(({ dev, mac, comment }) =>
+      mac === undefined || own.has(dev) ? [] : [{ dev, mac, comment }],
+    );
+  }
+
+  private get hasWork(): boolean {
+    if (this.entries.length > 0) return true;
+    return !this.hasRule && (this.exists ? (this.living?.others() ?? []).length > 0 : this.others.length > 0);
+  }
+
   write(tx: Transaction): void {
+    if (!this.hasWork) return;
     const { writer } = tx;
     tx.keep(FAMILY);
     if (!this.hasRule) {
@@ -177,6 +199,13 @@ export class SpoofCheckAdd implements Step {
       tx.push(this, 'element', newElements(writer, FAMILY, TABLE, CHECKED, [checked], { exclusive: true }));
       tx.push(this, 'element', newElements(writer, FAMILY, TABLE, ALLOWED, [allowed]));
     }
+    for (let at = 0; at < this.others.length; at += interfacesInMessage) {
+      const others = this.others.slice(at, at + interfacesInMessage);
+      const checked = others.map(({ dev, comment }) => ({ key: devKey(dev), comment }));
+      const allowed = others.map(({ dev, mac, comment }) => ({ key: pairKey(dev, mac), comment }));
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, CHECKED, checked));
+      tx.push(this, 'element', newElements(writer, FAMILY, TABLE, ALLOWED, allowed));
+    }
   }
 
   /** The table or the interface came or went after the look. */
@@ -187,6 +216,9 @@ export class SpoofCheckAdd implements Step {
     });
   }
 }
+
+/** An attribute is no longer than 64 KiB (struct nlattr, linux/netlink.h); an element with its comment takes 190 bytes at most. */
+const interfacesInMessage = 200;
 
 interface DelEntry {
   dev: Uint8Array;

@@ -167,6 +167,7 @@ t.test('a veth that is a bridge port', async (t) => {
     master: 2,
     alias: 'net/abc/eth0',
     peerIndex: 2,
+    peerNetnsId: 0,
     port: { hairpin: true, isolated: true, state: 3 },
   });
 });

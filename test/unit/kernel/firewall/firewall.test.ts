@@ -468,6 +468,7 @@ t.test('rules that somebody has removed, in the words of nft', async (t) => {
   const four = {
     problem: 'the rule that masquerades IPv4 is missing',
     byAdd: 'makes it',
+    byDelToo: true,
     nft: 'add rule inet tsbridge postrouting ip saddr @pods4.podnet ip daddr != @local4.podnet ip daddr != 224.0.0.0/4 counter masquerade',
   };
   t.strictSame(firewall.masqueradeGaps('podnet', both), [four]);
