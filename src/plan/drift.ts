@@ -1,7 +1,7 @@
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp, Route } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
-import { formatPrefix, mustPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
+import { formatPrefix, mustPrefix, parsePrefix } from '../ip/prefix.ts';
 import { gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { showRoute } from './op.ts';
 import type { AddressState, FirewallGap, LinkState, RouteState, VlanState } from './state.ts';
@@ -115,14 +115,19 @@ export function routeDrift(
   const missing: string[] = [];
   const changed: string[] = [];
   if (!container) return { missing, changed };
+  const byDestination = new Map<string, RouteState[]>();
+  for (const route of routes) {
+    const same = byDestination.get(route.dst);
+    if (same) same.push(route);
+    else byDestination.set(route.dst, [route]);
+  }
+  // Those that the kernel was given have no host bits, as those that it has.
   for (const route of kernelRoutes(expected.routes, expected.ips)) {
-    if (routes.some((candidate) => isRoute(candidate, route))) continue;
-    const dst = formatPrefix(networkOf(mustPrefix(route.dst)));
-    const other = routes.find(
-      (has) => has.dst === dst && (route.gw === undefined || has.gw === route.gw || has.oif !== container.index),
-    );
+    const there = byDestination.get(route.dst) ?? [];
+    if (there.some((candidate) => isRoute(candidate, route))) continue;
+    const other = there.find((has) => route.gw === undefined || has.gw === route.gw || has.oif !== container.index);
     if (other) changed.push(`the route ${showRoute(route)} is now ${showState(other)}`);
-    else missing.push(`the container has no route ${showRoute(route)}${nearest(routes, route)}`);
+    else missing.push(`the container has no route ${showRoute(route)}${nearest(there, route)}`);
   }
   return { missing, changed };
 }
@@ -138,8 +143,8 @@ const canonical = (text: string) => {
 const mainTable = 254; // RT_TABLE_MAIN, linux/rtnetlink.h
 const ipv6DefaultMetric = 1024; // IP6_RT_PRIO_USER, linux/ipv6_route.h
 
+/** Of two routes to one destination. */
 function isRoute(has: RouteState, wanted: Route): boolean {
-  if (has.dst !== formatPrefix(networkOf(mustPrefix(wanted.dst)))) return false;
   if ((wanted.table ?? mainTable) !== has.table) return false;
   if (wanted.gw !== undefined && has.gw !== wanted.gw) return false;
   const metric = wanted.priority || (has.family === 6 ? ipv6DefaultMetric : 0);
@@ -150,9 +155,9 @@ function isRoute(has: RouteState, wanted: Route): boolean {
   return !(wanted.advmss && has.advmss !== wanted.advmss);
 }
 
-/** The routes that come closest, so that the message says what is there instead. */
+/** Of the routes to its destination those that come closest, so that the message says what is there instead. */
 function nearest(routes: readonly RouteState[], wanted: Route): string {
-  const others = routes.filter(({ dst, table }) => dst === wanted.dst && table === (wanted.table ?? mainTable));
+  const others = routes.filter(({ table }) => table === (wanted.table ?? mainTable));
   if (others.length === 0) return '';
   return ` (it has ${others.map(({ dst, gw, priority }) => showRoute({ dst, priority, ...(gw ? { gw } : {}) })).join(', ')})`;
 }

@@ -74,8 +74,7 @@ export function kernelRoutes(routes: readonly Route[], ips: readonly ResultIp[])
   const subnets = ips.map((ip) => mustPrefix(ip.address));
   const gatewayOf = (family: Family) =>
     ips.find((ip) => ip.gateway && mustPrefix(ip.address).family === family)?.gateway;
-  const out: Route[] = [];
-  const keys: string[] = [];
+  const out = new Map<string, Route>(); // in order, each once
   for (const route of routes) {
     const dst = networkOf(mustPrefix(route.dst));
     const gw = route.gw ?? (route.scope === scopeLink ? undefined : gatewayOf(dst.family));
@@ -83,21 +82,15 @@ export function kernelRoutes(routes: readonly Route[], ips: readonly ResultIp[])
     // fe80::/10 is on every link.
     const isLinkLocal = via?.family === 6 && via.value >> 118n === 0x3fan;
     if (via && !isLinkLocal && !subnets.some((subnet) => contains(subnet, via))) {
-      const onLink: Route = { dst: `${gw}/${via.family === 4 ? 32 : 128}`, scope: scopeLink };
+      const onLink: Route = { dst: `${formatIp(via)}/${via.family === 4 ? 32 : 128}`, scope: scopeLink };
       if (route.table !== undefined) onLink.table = route.table;
-      const at = keys.indexOf(routeKey(onLink));
-      if (at >= 0) out[at] = onLink;
-      else {
-        keys.push(routeKey(onLink));
-        out.push(onLink);
-      }
+      out.set(routeKey(onLink), onLink);
     }
     const whole: Route = { ...route, dst: formatPrefix(dst), ...(gw === undefined ? {} : { gw }) };
-    if (keys.includes(routeKey(whole))) continue;
-    keys.push(routeKey(whole));
-    out.push(whole);
+    const key = routeKey(whole);
+    if (!out.has(key)) out.set(key, whole);
   }
-  return out;
+  return [...out.values()];
 }
 
 /** What has to happen to an interface's addresses so that it has `wanted`. */

@@ -112,7 +112,7 @@ export function show(op: Op): string {
     case 'sysctl.set':
       return `${prefixOf(op)}sysctl -w ${op.key}=${op.value}`;
     case 'masq.add':
-      return `nft masquerade ${op.address} except to ${op.local.join(', ')} # ${op.comment}`;
+      return `nft masquerade ${op.address} except to ${showSome(op.local)} # ${op.comment}`;
     case 'masq.del':
       return `nft stop masquerading ${op.address} # ${op.comment}`;
     case 'masq.clear':
@@ -130,6 +130,11 @@ export function show(op: Op): string {
 
 const vids = (op: { vid: number; vidEnd?: number }) =>
   op.vidEnd && op.vidEnd !== op.vid ? `${op.vid}-${op.vidEnd}` : `${op.vid}`;
+
+/** Of many the first ones: a message is to be read. */
+function showSome(list: readonly string[], most = 20): string {
+  return list.length <= most ? list.join(', ') : `${list.slice(0, most).join(', ')} and ${list.length - most} more`;
+}
 
 /** A route in the words of `ip route`. */
 export function showRoute(route: Route): string {
