@@ -1,0 +1,64 @@
+// What the files of the QuickJS engine's C share. Each file is one concept; native.c lists what TypeScript sees of
+// them.
+#ifndef TSBRIDGE_ENGINE_H
+#define TSBRIDGE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <quickjs.h>
+
+// A function of the module "tsbridge:native".
+typedef JSValue native_function(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv);
+
+native_function native_syscall;      // syscall.c
+native_function native_encode;       // text.c
+native_function native_decode;       // text.c
+native_function native_environment;  // environment.c
+native_function native_hold_signals; // signals.c
+native_function native_seen_signal;  // signals.c
+native_function native_catch_alarm;  // signals.c
+native_function native_spawn;        // spawn.c
+native_function native_send_aside;   // aside.c
+
+// environment.c: keeps what main() was given; then argv without its first element, as an array of strings.
+void keep_command_line(int argc, char **argv);
+JSValue command_line(JSContext *ctx);
+
+// native.c: makes "tsbridge:native" known to the context. Gives NULL with an exception pending when memory runs out.
+JSModuleDef *native_module(JSContext *ctx);
+
+// memory.c: NULL when memory runs out.
+JSRuntime *new_runtime(void);
+
+// modules.c: the program, out of the bytecode in this executable.
+JSValue read_hot_modules(JSContext *ctx);
+JSModuleDef *load_rare_module(JSContext *ctx, const char *name, void *opaque);
+
+// failure.c: ends the process. `what` is one of our own sentences; the pending exception, or the given one, is the
+// details.
+_Noreturn void fail(const char *what, const char *details);
+_Noreturn void fail_with_exception(JSContext *ctx, const char *what);
+_Noreturn void fail_with_value(JSContext *ctx, const char *what, JSValueConst reason);
+
+// text.c
+
+// The characters of a string as UTF-8 with a NUL behind them, lone surrogates as U+FFFD; JS_FreeCString() frees them.
+// NULL with a TypeError pending when it is no string, or when it has a NUL in it, at which the kernel would cut it off.
+const char *c_string(JSContext *ctx, JSValueConst value, const char *role);
+// The other way round, whatever the bytes are: what is not UTF-8 becomes U+FFFD.
+JSValue js_string(JSContext *ctx, const char *bytes, size_t length);
+
+// arguments.c: each throws a TypeError or RangeError, which names the argument by its role, and gives false.
+
+// A number without a fraction, from minimum to maximum.
+bool integer_argument(JSContext *ctx, JSValueConst value, const char *role, int64_t minimum, int64_t maximum,
+                      int64_t *integer);
+// The bytes that a typed array shows. They stay where they are as long as the array is alive and JavaScript does not
+// run.
+bool bytes_argument(JSContext *ctx, JSValueConst value, const char *role, uint8_t **bytes, size_t *length);
+// How many elements an array has, at most `maximum`.
+bool length_argument(JSContext *ctx, JSValueConst value, const char *role, uint32_t maximum, uint32_t *length);
+
+#endif
