@@ -28,7 +28,8 @@ export async function bundle(engine: EngineName, outdir: string, options: BuildO
     logLevel: 'warning',
     ...options,
     metafile: true,
-    plugins: [netlinkEsm, ...(options.plugins ?? [])],
+    // Theirs first: one may know better what becomes of a file.
+    plugins: [...(options.plugins ?? []), netlinkEsm],
   });
   if (warnings.length > 0) throw new Error(`esbuild: ${warnings.length} warnings`);
   return metafile;

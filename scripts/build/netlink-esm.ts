@@ -80,10 +80,15 @@ function withoutComments(code: string): string {
 export const netlinkEsm: Plugin = {
   name: 'netlink-esm',
   setup(build) {
-    build.onLoad({ filter: /[\\/]node_modules[\\/]netlink[\\/]/ }, async ({ path }) => {
-      const name = netlinkModules.find((module) => path.endsWith(`netlink/dist/${module}.js`.replaceAll('/', sep)));
-      if (!name) throw new Error(`${path}: only ${netlinkModules.join(', ')} of netlink may be bundled`);
-      return { contents: toEsModule(await readFile(path, 'utf8'), name), loader: 'ts' };
-    });
+    build.onLoad({ filter: netlinkFiles }, async ({ path }) => ({ contents: await netlinkSource(path), loader: 'ts' }));
   },
 };
+
+export const netlinkFiles = /[\\/]node_modules[\\/]netlink[\\/]/;
+
+/** A file of the package as an ES module. */
+export async function netlinkSource(path: string): Promise<string> {
+  const name = netlinkModules.find((module) => path.endsWith(`netlink/dist/${module}.js`.replaceAll('/', sep)));
+  if (!name) throw new Error(`${path}: only ${netlinkModules.join(', ')} of netlink may be bundled`);
+  return toEsModule(await readFile(path, 'utf8'), name);
+}
