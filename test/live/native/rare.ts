@@ -1,0 +1,4 @@
+export const rare = () => {
+  using thing = { [Symbol.dispose]() {} };
+  return typeof thing;
+};
