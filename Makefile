@@ -14,11 +14,13 @@ OUT := bin$(if $(filter-out $(MACHINE),$(ARCH)),/$(ARCH))
 # make install: where to, below which root, and which of the two builds.
 BINDIR ?= /opt/cni/bin
 DESTDIR ?=
-BUILD ?= pkg
+BUILD ?= static
 BUILT_pkg := $(OUT)/tsbridge
-BUILT_bun := $(OUT)/tsbridge-bun
+BUILT_static := $(OUT)/tsbridge-static
 
 SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
+# What the static build consists of beside them.
+C_SOURCES := $(shell find src/engine/quickjs scripts/static -type f)
 PACKAGES := node_modules/.package-lock.json
 # The runtimes of another processor.
 RUNTIMES := $(if $(filter-out $(MACHINE),$(ARCH)),build/runtimes-$(ARCH)/node_modules/.package-lock.json)
@@ -27,13 +29,14 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg bun demo test check types lint unit format bench test-runtimes test-vm report
-.PHONY: install uninstall clean distclean setup-demo setup-test setup-bench setup-vm help
+.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm report
+.PHONY: install uninstall clean distclean setup-demo setup-test setup-bench setup-vm setup-static help
 
-all: pkg bun ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-bun (Bun); ARCH=x64|arm64
+all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
 
 pkg: $(OUT)/tsbridge ## The Node.js executable
-bun: $(OUT)/tsbridge-bun ## The Bun executable, which starts several times faster
+static: $(OUT)/tsbridge-static ## The static executable, which starts ten times faster and needs no library
+sanitized: bin/tsbridge-asan ## The same for tests, with checks of every access to memory; wants gcc and glibc
 
 demo: pkg setup-demo ## Two pods on one bridge, in namespaces that vanish afterwards
 	@scripts/demo
@@ -70,8 +73,8 @@ test-vm: all node_modules/.tap-ready setup-vm setup-test ## Tests of what this k
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts
 
-install: $(BUILT_$(BUILD)) ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, BUILD=pkg|bun
-	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be pkg or bun' >&2; exit 2)
+install: $(BUILT_$(BUILD)) ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, BUILD=static|pkg
+	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be static or pkg' >&2; exit 2)
 	@scripts/install-executable '$(BUILT_$(BUILD))' '$(DESTDIR)$(BINDIR)/tsbridge'
 
 uninstall: ## Removes it again
@@ -89,8 +92,12 @@ help: ## This list
 $(OUT)/tsbridge: $(SOURCES) $(PACKAGES) $(RUNTIMES)
 	@$(RUN) node scripts/build.ts pkg --arch '$(ARCH)' --output '$@'
 
-$(OUT)/tsbridge-bun: $(SOURCES) $(PACKAGES) $(RUNTIMES)
-	@$(RUN) node scripts/build.ts bun --arch '$(ARCH)' --output '$@'
+$(OUT)/tsbridge-static: $(SOURCES) $(C_SOURCES) $(PACKAGES) | setup-static
+	@$(RUN) node scripts/build.ts static --arch '$(ARCH)' --output '$@'
+
+bin/tsbridge-asan: $(SOURCES) $(C_SOURCES) $(PACKAGES) | setup-static
+	@scripts/setup sanitize
+	@$(RUN) SANITIZE=1 node scripts/build.ts static --output '$@'
 
 # npm writes this file last, so its date is the installation's.
 $(PACKAGES): package-lock.json
@@ -118,3 +125,7 @@ setup-bench:
 
 setup-vm:
 	@scripts/setup vm
+
+# Whoever is not root gets a compiler below build/ instead: scripts/static/toolchain.ts.
+setup-static:
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || scripts/setup static $(if $(filter-out $(MACHINE),$(ARCH)),cross-$(ARCH))

@@ -3,11 +3,13 @@ import { parseArgs } from 'node:util';
 import { project } from './build/bundle.ts';
 import { type Architecture, architectures } from './build/executable.ts';
 import { buildPkg } from './build/pkg.ts';
+import { buildStatic } from './build/static.ts';
 
 const usage = `usage: node scripts/build.ts pkg|static [--arch ${architectures.join('|')}] [--output FILE]`;
 
 const kinds = {
   pkg: { build: buildPkg, output: 'bin/tsbridge' },
+  static: { build: buildStatic, output: 'bin/tsbridge-static' },
 };
 
 const { values, positionals } = parseArgs({
