@@ -22,7 +22,7 @@ export async function statusCommand(host: Host, file: string | undefined): Promi
   const isDelegated = conf.ipam && 'delegated' in conf.ipam;
   const common = contextOf(host);
   const strict = { statusErrorWhenFull: true };
-  if (parsed.role === 'ipam') asIpam({ ...common, conf: { ...parsed.conf, ...strict } });
+  if (parsed.role === 'ipam') await asIpam({ ...common, conf: { ...parsed.conf, ...strict } });
   else {
     const { ipam, ...others } = parsed.conf;
     await status({ ...common, conf: { ...others, ...(ipam && !isDelegated ? { ipam } : {}), ...strict } });

@@ -15,14 +15,13 @@ function trap(t: { teardown(fn: () => void): void }) {
   t.teardown(() => rmSync(dir, { recursive: true }));
   writeFileSync(join(dir, 'preload.js'), 'process.stderr.write("PRELOADED");');
   writeFileSync(join(dir, '.env'), 'CNI_COMMAND=ADD\n');
-  writeFileSync(join(dir, 'bunfig.toml'), 'preload = ["./preload.js"]\n');
   writeFileSync(join(dir, 'package.json'), '{ not JSON');
   writeFileSync(join(dir, 'tsconfig.json'), '{ not JSON');
   return dir;
 }
 
-// Left out because they do steer the Bun build, which has no way to refuse them: BUN_OPTIONS, BUN_BE_BUN, BUN_INSPECT, BUN_JSC_*; and
-// the Node.js build: NODE_V8_COVERAGE, NODE_COMPILE_CACHE, NODE_DEBUG_NATIVE, NODE_REPL_EXTERNAL_MODULE. See README.md.
+// Left out because they do steer the Node.js build: NODE_V8_COVERAGE, NODE_COMPILE_CACHE, NODE_DEBUG_NATIVE, NODE_REPL_EXTERNAL_MODULE.
+// See README.md.
 const variables: { name: string; env: (dir: string) => Record<string, string> }[] = [
   { name: 'nothing but CNI', env: () => ({}) },
   { name: 'NODE_OPTIONS', env: (dir) => ({ NODE_OPTIONS: `--require ${dir}/preload.js` }) },
@@ -32,8 +31,6 @@ const variables: { name: string; env: (dir: string) => Record<string, string> }[
   { name: 'NODE_EXTRA_CA_CERTS', env: (dir) => ({ NODE_EXTRA_CA_CERTS: `${dir}/package.json` }) },
   { name: 'NODE_CHANNEL_FD', env: () => ({ NODE_CHANNEL_FD: '0' }) },
   { name: 'OPENSSL_CONF', env: (dir) => ({ OPENSSL_CONF: `${dir}/package.json` }) },
-  { name: 'BUN_INSPECT_PRELOAD', env: (dir) => ({ BUN_INSPECT_PRELOAD: `${dir}/preload.js` }) },
-  { name: 'BUN_CONFIG_*', env: () => ({ BUN_CONFIG_VERBOSE_FETCH: 'curl', BUN_CONFIG_MAX_HTTP_REQUESTS: 'x' }) },
 ];
 
 for (const build of builds) {

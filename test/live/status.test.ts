@@ -128,6 +128,9 @@ for (const build of builds) {
       };
       t.strictSame(host.cni({ command: 'STATUS', conf: other }).stdout, '');
       t.match(host.cni({ command: 'STATUS', conf: { ...other, statusErrorWhenFull: true } }).json, { code: 50 });
+      const shown = host.attempt([build.path, 'status'], { env: {}, stdin: JSON.stringify(other) });
+      t.strictSame([shown.status, shown.stdout], [1, '10.9.0.1-10.9.0.6: 5 of 5 addresses taken\n'], 'people are told');
+      t.match(shown.stderr, /^tsbridge status: no addresses left in 10\.9\.0\.1-10\.9\.0\.6/);
     });
   });
 }

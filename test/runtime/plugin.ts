@@ -4,7 +4,7 @@ import { referencePlugins } from '../support/reference-plugins.ts';
 
 /** The plugin under test: what the conflist's `type` says, and the executable behind it. */
 export interface Plugin {
-  name: 'pkg' | 'bun' | 'reference';
+  name: 'pkg' | 'static' | 'reference';
   type: string;
   path: string; // absolute
   /** Go's bridge, to see what the suite asks of a plugin that others use. Its known leaks are not held against it. */
@@ -15,12 +15,12 @@ const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.
 
 const known: Plugin[] = [
   { name: 'pkg', type: 'tsbridge', path: at('bin/tsbridge'), isReference: false },
-  { name: 'bun', type: 'tsbridge', path: at('bin/tsbridge-bun'), isReference: false },
+  { name: 'static', type: 'tsbridge', path: at('bin/tsbridge-static'), isReference: false },
   { name: 'reference', type: 'bridge', path: `${referencePlugins}/bridge`, isReference: true },
 ];
 
-/** TSBRIDGE_RUNTIME_PLUGIN=bun,reference chooses; the default is the two builds. */
-const wanted = (process.env.TSBRIDGE_RUNTIME_PLUGIN ?? 'pkg,bun').split(',');
+/** TSBRIDGE_RUNTIME_PLUGIN=static,reference chooses; the default is the two builds. */
+const wanted = (process.env.TSBRIDGE_RUNTIME_PLUGIN ?? 'pkg,static').split(',');
 
 /** For essential tests, which both builds have to pass. A missing executable is an error, never a silent pass. */
 export const plugins: Plugin[] = known.filter(({ name }) => wanted.includes(name));

@@ -38,7 +38,7 @@ const odd: Record<string, (context: Context) => Promise<Result> | Result> = {
   /** A promise that nobody waits for. */
   rejection: () =>
     new Promise(() => {
-      Promise.reject(new Error('rejected and not awaited'));
+      void Promise.reject(new Error('rejected and not awaited'));
       setTimeout(() => {}, 1000);
     }),
   /** A promise that never settles, with nothing left to do. */
