@@ -9,12 +9,14 @@ import type {
   LocalPrefixes,
   MasqState,
   RouteState,
+  RulesInForce,
   VlanState,
+  WantedRules,
 } from '../plan/state.ts';
 
 /**
  * Everything that the plugin asks of the kernel. Reads never change anything; `apply` is the only writer.
- * All of it but removeGoLeftovers, which may run iptables, is synchronous: nothing may be awaited while the thread is in another namespace.
+ * All of it is synchronous but what may run iptables, or is loaded when it is asked for: nothing may be awaited while the thread is in another namespace.
  */
 export interface Kernel extends Disposable {
   /** SO_NETNS_COOKIE of the plugin's own namespace: unique until the next boot. 0n where the kernel has none (< 5.14). */
@@ -80,6 +82,9 @@ export interface Kernel extends Disposable {
 
   /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
+
+  /** What the reference Go plugin's rules, or chains of iptables, do for the attachment that our tables do not. See leftovers/in-force.ts. */
+  otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 
   /**
    * Marks this process as one that is using the bridges of the host's namespace, until it exits. Whoever wants to remove an empty bridge

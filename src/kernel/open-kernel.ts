@@ -99,6 +99,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     nftablesUsable: () => options.firewall().usable(),
     nftablesMissing: () => options.firewall().missing(),
     removeGoLeftovers: (attachment) => options.firewall().removeGoLeftovers(attachment),
+    otherRulesInForce: (attachment, wanted) => options.firewall().otherRulesInForce(attachment, wanted),
     shareBridges: () => options.bridgeLock().share(),
     alone: () => options.bridgeLock().alone(),
     [Symbol.dispose]() {

@@ -87,3 +87,16 @@ export interface Living {
   /** The prefixes of one family that pods of the network reach with their own address. */
   local(family: Family): string[];
 }
+
+/** What is to be found out of other rules than ours: whether an attachment's addresses are masqueraded, and the frames of its host end checked. */
+export interface WantedRules {
+  addresses: readonly string[]; // without prefix length
+  hostEnd: string | undefined;
+  mac: string | undefined; // that the container's end has
+}
+
+/** What they do. */
+export interface RulesInForce {
+  masqueraded: string[];
+  isMacChecked: boolean;
+}

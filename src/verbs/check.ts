@@ -2,15 +2,14 @@ import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
-import { mustPrefix } from '../ip/prefix.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { gatewayDevice } from '../plan/add.ts';
 import { drift, type Expected, type Observed, routeDrift } from '../plan/drift.ts';
-import { localPrefixes } from '../plan/masquerade.ts';
 import { hostVethName } from '../plan/names.ts';
-import type { FirewallGap, LinkState } from '../plan/state.ts';
+import type { LinkState } from '../plan/state.ts';
 import { usesVlans } from '../plan/vlan.ts';
+import { observeFirewall } from './check-firewall.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
 import { isPair } from './proof.ts';
@@ -77,8 +76,6 @@ async function observe(
   const device = gatewayDevice(conf);
   const bridge = kernel.link('host', conf.bridge);
   const gateway = device === conf.bridge ? bridge : kernel.link('host', device);
-  const masquerading = await observeMasquerade(kernel, conf, attachment, expected);
-  const spoofCheckedMac = conf.macspoofchk && host ? kernel.spoofChecked(host.name)?.mac : undefined;
   return {
     bridge,
     host,
@@ -96,9 +93,7 @@ async function observe(
           6: kernel.sysctl('host', 'net/ipv6/conf/all/forwarding'),
         }
       : { 4: undefined, 6: undefined },
-    masqueraded: masquerading.addresses,
-    spoofCheckedMac,
-    firewallGaps: [...masquerading.firewallGaps, ...(conf.macspoofchk && host ? kernel.spoofCheckGaps() : [])],
+    ...(await observeFirewall(kernel, conf, attachment, expected, host)),
   };
 }
 
@@ -113,28 +108,3 @@ function hostEnd(kernel: Kernel, attachment: Attachment, previous: Result, conta
   }
   return undefined;
 }
-
-/** What is masqueraded, and what is missing of what should do it. */
-async function observeMasquerade(
-  kernel: Kernel,
-  conf: NetConf,
-  attachment: Attachment,
-  { ips }: Expected,
-): Promise<{ addresses: string[]; firewallGaps: FirewallGap[] }> {
-  if (!conf.ipMasq) return { addresses: [], firewallGaps: [] };
-  const prefixes = ips.map(({ address }) => address);
-  const viaNftables = conf.ipMasqBackend !== 'iptables';
-  if (viaNftables && (conf.ipMasqBackend === 'nftables' || kernel.nftablesUsable())) {
-    const inSet = prefixes.filter((prefix) => kernel.masqueraded(conf.name, bare(prefix)).length > 0);
-    const families = new Set(prefixes.map((prefix) => mustPrefix(prefix).family));
-    const local = new Map([...families].map((family) => [family, localPrefixes(conf, ips, family)]));
-    return {
-      addresses: inSet.map(bare),
-      firewallGaps: local.size > 0 ? kernel.masqueradeGaps(conf.name, local) : [],
-    };
-  }
-  const { iptablesMasqCheck } = await import('../kernel/iptables/masquerade.ts');
-  return { addresses: await iptablesMasqCheck(attachment, prefixes), firewallGaps: [] };
-}
-
-const bare = (prefix: string) => prefix.slice(0, prefix.indexOf('/'));

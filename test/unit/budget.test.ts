@@ -35,7 +35,7 @@ const packages: { name: string; most: number; reason: string }[] = [
 ];
 
 /** What every process evaluates before it does anything: src/main.ts and all that it imports, which is what ADD and DEL need. */
-const hotMost = 255 * kB;
+const hotMost = 260 * kB;
 const hotPackages = ['netlink', 'tsbridge'];
 const hotBuiltins = ['node:v8'];
 
@@ -48,6 +48,7 @@ const lazyParts: Record<string, string> = {
   'src/call.ts -> src/verbs/check.ts': 'CHECK',
   'src/call.ts -> src/verbs/gc.ts': 'GC',
   'src/call.ts -> src/verbs/status.ts': 'STATUS',
+  'src/kernel/firewall/firewall.ts -> src/kernel/leftovers/in-force.ts': 'CHECK misses rules of ours',
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/iptables-legacy.ts': 'a node with the old iptables',
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/nftables.ts': 'a node where the reference plugin has been',
   'src/verbs/del.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',

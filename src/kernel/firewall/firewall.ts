@@ -6,7 +6,7 @@ import { elementsIn, getElement, getElements } from '../../netlink/nftables/set.
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import { show } from '../../plan/op.ts';
-import type { FirewallGap, Living, LocalPrefixes, MasqState } from '../../plan/state.ts';
+import type { FirewallGap, Living, LocalPrefixes, MasqState, RulesInForce, WantedRules } from '../../plan/state.ts';
 import { removeGoLeftovers } from '../leftovers/leftovers.ts';
 import { commit, dumper } from '../nftables/commit.ts';
 import { meansNoNetfilter, nftablesMissing, refuseUnclear } from '../nftables/error.ts';
@@ -100,6 +100,11 @@ class NftFirewall implements Firewall {
 
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }> {
     return removeGoLeftovers(this.open, attachment);
+  }
+
+  async otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce> {
+    const { inForce } = await import('../leftovers/in-force.ts');
+    return inForce(this.open, attachment, wanted);
   }
 
   private pods(network: string, family: Family): MasqState[] {

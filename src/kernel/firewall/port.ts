@@ -2,7 +2,7 @@ import type { Attachment } from '../../cni/attachment.ts';
 import type { CniError } from '../../cni/error.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
 import type { Op } from '../../plan/op.ts';
-import type { FirewallGap, Living, LocalPrefixes, MasqState } from '../../plan/state.ts';
+import type { FirewallGap, Living, LocalPrefixes, MasqState, RulesInForce, WantedRules } from '../../plan/state.ts';
 
 /** The operations that the firewall carries out. */
 export type FirewallOp = Extract<
@@ -37,6 +37,8 @@ export interface Firewall {
   missing(): CniError;
   /** Kernel.removeGoLeftovers. */
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
+  /** Kernel.otherRulesInForce. */
+  otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { Attachment } from '../../cni/attachment.ts';
 import { CniError, code } from '../../cni/error.ts';
-import type { Family } from '../../ip/address.ts';
+import { type Family, familyOf } from '../../ip/address.ts';
 import { latin1, putText, putU32, u32 } from '../../linux/bytes.ts';
 import { errno, errnoName } from '../../linux/errno.ts';
 import { close } from '../../linux/files.ts';
 import { systemCalls } from '../../linux/system-calls.ts';
+import { addressBytes } from '../../netlink/nftables/address.ts';
 import { listChain, removeChain } from '../iptables/run.ts';
 import { chainsOf } from './iptables.ts';
 import { chainComment } from './suspects.ts';
@@ -30,6 +31,28 @@ export async function removeLegacyChains(family: Family, attachment: Attachment)
 /** Where iptables comes in one kind only, the program of the plain name is the legacy one. */
 const hasLegacyProgram = async (family: Family) =>
   (await listChain({ family, variant: '-legacy' }, 'POSTROUTING')).status !== undefined;
+
+/** offsetof(struct ipt_entry, next_offset), the same of struct ip6t_entry — linux/netfilter_ipv4/ip_tables.h, …_ipv6/ip6_tables.h */
+const nextOffset = { 4: 90, 6: 142 } as const;
+
+/** Whether iptables-legacy masquerades an address for the attachment. An entry begins with its source address. Throws CniError 100. */
+export function legacyMasquerades(attachment: Attachment, address: string): boolean {
+  const family = familyOf(address);
+  const table = readLegacyTable(family);
+  const whose = chainComment(attachment);
+  const source = latin1(addressBytes(address));
+  // A target of that name is in the chain, not in the jump to it.
+  if (!chainsOf(attachment).some((chain) => table.includes(`${chain}\0`)) || !table.includes('MASQUERADE\0'))
+    return false;
+  for (let at = ENTRIES_OFFSET; at + nextOffset[family] < table.length; ) {
+    const length = table.charCodeAt(at + nextOffset[family]) | (table.charCodeAt(at + nextOffset[family] + 1) << 8);
+    if (length <= nextOffset[family]) return false;
+    const entry = table.slice(at, at + length);
+    if (entry.startsWith(source) && entry.includes(whose)) return true;
+    at += length;
+  }
+  return false;
+}
 
 const AF = { 4: 2, 6: 10 } as const; // linux/socket.h
 const SOL = { 4: 0, 6: 41 } as const; // SOL_IP, SOL_IPV6

@@ -66,7 +66,8 @@ async function removeRules(open: () => NetlinkSocket, attachment: Attachment): P
 /** Names of the tables that iptables-legacy has in this namespace. Reading them loads no module. */
 const namesFile = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_names' } as const;
 
-const iptablesLegacy: Legacy = {
+/** That of this machine. */
+export const iptablesLegacy: Legacy = {
   exists(family) {
     try {
       // No such file: the kernel has no iptables-legacy, or no IPv6.

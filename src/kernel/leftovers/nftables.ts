@@ -21,8 +21,7 @@ interface Private extends Table {
 function privateChains(table: Table, attachment: Attachment): Private[] {
   const { family, name } = table;
   if (isSpoofCheck(table)) {
-    const chain = `cni-br-iface-${attachment.containerID}-${attachment.ifname}`;
-    return [chain, `${chain}-mac`].map((one) => ({
+    return spoofCheckChains(attachment).map((one) => ({
       family,
       name,
       base: 'PREROUTING',
@@ -41,8 +40,14 @@ function privateChains(table: Table, attachment: Attachment): Private[] {
   }));
 }
 
+/** The chains that check frames: that for the interface, and the one that it jumps to for the source address. */
+export function spoofCheckChains({ containerID, ifname }: Attachment): string[] {
+  const chain = `cni-br-iface-${containerID}-${ifname}`;
+  return [chain, `${chain}-mac`];
+}
+
 /** How the comments of an attachment's rules begin: hashes of the network, and of the interface and container. */
-function commentStart({ network, containerID, ifname }: Attachment): string {
+export function commentStart({ network, containerID, ifname }: Attachment): string {
   const hash = (text: string) => sha512Hex(text).slice(0, 16);
   return `${hash(network)}-${hash(`${ifname}:${containerID}`)}`;
 }

@@ -179,6 +179,7 @@ t.test(
       usable: unused,
       missing: unused,
       removeGoLeftovers: unused,
+      otherRulesInForce: unused,
     };
     const { kernel } = kernelWith(links, {}, firewall);
     const masq = (address: string): Op => ({
