@@ -46,7 +46,7 @@ export async function linkProgram(output: string, { entry, arch, sanitize, check
   await mkdir(modules, { recursive: true });
 
   const compiler = await bytecodeCompiler(source, host, work);
-  const { hot, rare } = await bundleModules(entry, modules);
+  const { hot, rare } = parts(await bundleModules(entry, modules));
   run(compiler, [modules, hot, ...rare]);
   await writeFile(join(work, 'blobs.S'), blobs(hot, rare));
 
@@ -57,8 +57,8 @@ export async function linkProgram(output: string, { entry, arch, sanitize, check
   });
 }
 
-/** Gives names of modules: the entry, and those that are only needed when somebody asks for them. */
-async function bundleModules(entry: string, outdir: string): Promise<{ hot: string; rare: string[] }> {
+/** Bundles a program for QuickJS: what every call evaluates, and a module for each part that is loaded when it is asked for. */
+export async function bundleModules(entry: string, outdir: string): Promise<Metafile> {
   const metafile = await bundle('quickjs', outdir, {
     entryPoints: [entry],
     splitting: true,
@@ -70,9 +70,10 @@ async function bundleModules(entry: string, outdir: string): Promise<{ hot: stri
     sourcemap: 'external', // for whoever looks up a line of a stack trace
   });
   await writeFile(join(outdir, 'meta.json'), JSON.stringify(metafile));
-  return parts(metafile);
+  return metafile;
 }
 
+/** Names of modules: the entry, and those that are only needed when somebody asks for them. */
 function parts({ outputs }: Metafile): { hot: string; rare: string[] } {
   const all = Object.keys(outputs).filter((path) => path.endsWith('.js'));
   const imported = new Set(Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path)));

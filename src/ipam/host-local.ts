@@ -7,7 +7,7 @@ import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
 import { showDuration } from './duration.ts';
-import type { AttachmentLease, Ipam, WhenFull } from './ipam.ts';
+import type { Ipam, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
 import {
   capacity,
@@ -27,7 +27,7 @@ import { readEntries } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
 import type { LockPatience } from './store/lock.ts';
 import { NewLease } from './store/new-lease.ts';
-import { settledLeases } from './store/settled-leases.ts';
+import { type AttachmentLease, settledLeases } from './store/settled-leases.ts';
 import { Steadiness } from './store/steady.ts';
 import { Sticky } from './store/sticky.ts';
 import { anyMayBeDead, type LockedStore, Store } from './store/store.ts';

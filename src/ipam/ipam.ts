@@ -1,4 +1,5 @@
 import type { Lease } from './lease.ts';
+import type { AttachmentLease } from './store/settled-leases.ts';
 
 /**
  * Who has which address. Implemented by host-local.ts (inside the process) and delegate.ts (another plugin, run from CNI_PATH).
@@ -30,13 +31,6 @@ export interface Ipam {
   gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void>;
   /** Throws CniError 50 or 51 when an ADD could not be served. What pods have used up is told to `full`. */
   status(full: WhenFull): void | Promise<void>;
-}
-
-/** The addresses of one attachment. */
-export interface AttachmentLease {
-  containerID: string;
-  ifname: string;
-  ips: string[]; // without prefix length
 }
 
 /** Is told what pods have used up, so that there is no room for another one until one of them goes. May throw. */

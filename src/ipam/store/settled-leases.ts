@@ -1,9 +1,15 @@
 import { parseIp } from '../../ip/address.ts';
 import { close } from '../../linux/files.ts';
-import type { AttachmentLease } from '../ipam.ts';
 import { openLease } from './lease-file.ts';
 import type { Place } from './location.ts';
 import { tryFlock } from './lock.ts';
+
+/** The addresses of one attachment. */
+export interface AttachmentLease {
+  containerID: string;
+  ifname: string;
+  ips: string[]; // without prefix length
+}
 
 /**
  * The leases among these files that belong to an attachment and that nobody is at work on: each ADD and DEL keeps a flock(2) on its lease
