@@ -44,6 +44,8 @@ export interface Kernel extends Disposable {
   vlans(index: number): VlanState[];
   /** The ports (ifindex) of all bridges that are in one VLAN. */
   portsInVlan(vid: number): number[];
+  /** Links of the host that have IPv6 routes from router advertisements: see kernel/router-advertisements.ts. */
+  linksWithAdvertisedRoutes(): string[];
   /** A value below /proc/sys, trimmed; undefined when there is no such file. */
   sysctl(where: Where, key: string): string | undefined;
 

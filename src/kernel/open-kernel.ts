@@ -14,6 +14,7 @@ import type { Firewall, MakeFirewall } from './firewall/port.ts';
 import type { Kernel } from './kernel.ts';
 import { Netns } from './netns.ts';
 import { readAddresses, readLink, readLinks, readPeer, readPortsInVlan, readRoutes, readVlans } from './observe.ts';
+import { linksWithAdvertisedRoutes } from './router-advertisements.ts';
 import { readSysctl } from './sysctl.ts';
 
 const SOL_SOCKET = 1; // asm-generic/socket.h
@@ -86,6 +87,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     routes: (where, filter) => readRoutes(netns(where), filter),
     vlans: (index) => readVlans(theHost(), index),
     portsInVlan: (vid) => readPortsInVlan(theHost(), vid),
+    linksWithAdvertisedRoutes: () => linksWithAdvertisedRoutes(),
     sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
     masqueraded: (network, address) => options.firewall().masqueraded(network, address),
     masqueradeGaps: (network, local) => options.firewall().masqueradeGaps(network, local),

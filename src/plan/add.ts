@@ -24,6 +24,8 @@ export interface HostSnapshot {
   bridge?: { link: LinkState; addresses: string[]; leadsToOthers: boolean };
   /** `<bridge>.<vlan>`, for networks with a VLAN and a gateway. */
   vlanGateway?: { link: LinkState; addresses: string[] };
+  /** Links that have routes from router advertisements, with their `accept_ra`. Absent where nothing is done that they would lose them by. */
+  advertised?: { dev: string; acceptRa: string }[];
 }
 
 /** What IPAM and the configuration ask for, with gateways and routes settled. */
@@ -66,7 +68,7 @@ export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wan
   ];
 }
 
-function bridgeOps(conf: NetConf, { bridge, salt }: HostSnapshot): Op[] {
+function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapshot): Op[] {
   const vlanFiltering = usesVlans(conf);
   const acceptRa: Op = {
     // A rogue router advertisement from a pod must not reach the host (CVE-2020-10749).
@@ -90,7 +92,9 @@ function bridgeOps(conf: NetConf, { bridge, salt }: HostSnapshot): Op[] {
   if (conf.promiscMode && !link.promisc) set.promisc = true;
   if (vlanFiltering && !link.vlanFiltering) set.vlanFiltering = true;
   if (!link.up) set.up = true;
-  return Object.keys(set).length > 2 ? [set, acceptRa] : [];
+  if (Object.keys(set).length === 2) return [];
+  // A bridge that others have made may be how the node reaches its own router.
+  return advertised.some(({ dev }) => dev === conf.bridge) ? [set] : [set, acceptRa];
 }
 
 function vethOps(conf: NetConf, attachment: Attachment, { mac }: ContainerEnd, { salt }: HostSnapshot): Op[] {
@@ -165,12 +169,28 @@ function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[]
     families.add(family);
   }
   const forwarding: Record<number, string> = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' };
+  if (families.has(6)) ops.push(...keepAdvertisedRoutes(snapshot));
   for (const family of families) {
     const key = forwarding[family];
     if (key) ops.push({ op: 'sysctl.set', in: 'host', key, value: '1', required: true });
   }
   return ops;
 }
+
+/**
+ * A node that forwards does not listen to router advertisements any more, and forgets the routes that they have brought, its default route among
+ * them, but for interfaces whose `accept_ra` is 2 (Documentation/networking/ip-sysctl.rst). Where it has listened so far it goes on.
+ */
+const keepAdvertisedRoutes = ({ advertised = [] }: HostSnapshot): Op[] =>
+  advertised
+    .filter(({ acceptRa }) => acceptRa === '1')
+    .map(({ dev }) => ({
+      op: 'sysctl.set',
+      in: 'host',
+      key: `net/ipv6/conf/${dev}/accept_ra`,
+      value: '2',
+      required: true,
+    }));
 
 function containerOps(conf: NetConf, attachment: Attachment, wanted: Wanted, hasIpv6: boolean): Op[] {
   const dev = attachment.ifname;

@@ -3,6 +3,7 @@ import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { gatewayDevice, type HostSnapshot } from '../plan/add.ts';
+import { bridgeMac } from '../plan/addresses.ts';
 import { compareAddresses } from '../plan/gateway.ts';
 import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
@@ -11,7 +12,8 @@ import { isHostEnd } from './proof.ts';
 /** Reads what an ADD has to know of the host. Changes nothing. Throws CniError 102 when the bridge's name is taken by something else. */
 export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSnapshot {
   const link = kernel.link('host', conf.bridge);
-  if (!link) return { salt };
+  const advertised = advertisedLinks(kernel, conf, salt, link);
+  if (!link) return { salt, ...advertised };
   if (link.kind !== 'bridge') {
     throw new CniError(code.conflict, `bridge: ${conf.bridge} exists and is not a bridge`, {
       details: `it is ${link.kind ? `a ${link.kind} interface` : 'a physical or loopback interface'}: name another bridge in the configuration, or rename that interface`,
@@ -19,6 +21,7 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
   }
   const snapshot: HostSnapshot = {
     salt,
+    ...advertised,
     bridge: {
       link,
       addresses: conf.isGateway ? prefixes(kernel, link) : [],
@@ -30,6 +33,29 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
   return vlanGateway
     ? { ...snapshot, vlanGateway: { link: vlanGateway, addresses: prefixes(kernel, vlanGateway) } }
     : snapshot;
+}
+
+/**
+ * Who would lose routes that router advertisements have brought: everybody, where the ADD switches IPv6 forwarding on; a bridge that somebody else
+ * has made, where it is told not to listen to advertisements.
+ */
+function advertisedLinks(
+  kernel: Kernel,
+  conf: NetConf,
+  salt: string,
+  bridge: LinkState | undefined,
+): Pick<HostSnapshot, 'advertised'> {
+  const acceptRa = (dev: string) => kernel.sysctl('host', `net/ipv6/conf/${dev}/accept_ra`) ?? '0';
+  const isSwitchedOn = mayHaveIpv6Gateway(conf) && kernel.sysctl('host', 'net/ipv6/conf/all/forwarding') === '0';
+  const isOthers = bridge?.kind === 'bridge' && bridge.mac !== bridgeMac(salt, conf.bridge);
+  if (!isSwitchedOn && !(isOthers && acceptRa(conf.bridge) !== '0')) return {};
+  return { advertised: kernel.linksWithAdvertisedRoutes().map((dev) => ({ dev, acceptRa: acceptRa(dev) })) };
+}
+
+/** What another IPAM plugin gives is known later. */
+function mayHaveIpv6Gateway({ isGateway, ipam }: NetConf): boolean {
+  if (!isGateway || !ipam) return false;
+  return 'delegated' in ipam || ipam.ranges.some(([range]) => range?.subnet.includes(':'));
 }
 
 const prefixes = (kernel: Kernel, link: LinkState) => kernel.addresses('host', link.index).map(({ prefix }) => prefix);

@@ -100,6 +100,28 @@ t.test('the second pod of a cluster network finds the bridge as it should be', a
   );
 });
 
+t.test('routes that router advertisements have brought are kept before IPv6 forwarding comes on', async (t) => {
+  const conf = { isGateway: true, ipam: ipam('2001:db8::/64') };
+  const ips = [{ address: '2001:db8::2/64', gateway: '2001:db8::1' }];
+  const advertised = [
+    { dev: 'eth0', acceptRa: '1' },
+    { dev: 'eth1', acceptRa: '2' },
+    { dev: 'eth2', acceptRa: '0' },
+  ];
+  const switches = (snapshot: object) =>
+    plan(conf, ips, snapshot).filter((line) => /accept_ra=2|forwarding/.test(line));
+  const on = 'sysctl -w net/ipv6/conf/all/forwarding=1';
+  t.same(switches({ advertised }), ['sysctl -w net/ipv6/conf/eth0/accept_ra=2', on]);
+  t.same(switches({}), [on]);
+});
+
+t.test('a bridge of others that has routes from router advertisements goes on to listen', async (t) => {
+  const others = { bridge: bridge({ mac: '02:00:00:00:00:99' }) };
+  const listens = 'sysctl -w net/ipv6/conf/lcl0/accept_ra=0';
+  t.ok(plan({}, [], others).includes(listens));
+  t.notOk(plan({}, [], { ...others, advertised: [{ dev: 'lcl0', acceptRa: '1' }] }).includes(listens));
+});
+
 t.test('two families: gateways and addresses without duplicate detection, and forwarding for both', async (t) => {
   const conf = {
     isGateway: true,
