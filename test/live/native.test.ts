@@ -18,10 +18,12 @@ const builds = [
   { name: 'sanitized', path: join(folder, 'native-program-asan'), sanitize: true },
 ];
 
+// NB: all before the first test: while tap has none to run, it takes the file to be at its end.
+for (const { path, sanitize } of builds) await linkProgram(path, { entry, arch, sanitize });
+
 type Options = Pick<SpawnSyncOptions, 'input' | 'env' | 'stdio'> & { limits?: string };
 
 for (const { name: build, path, sanitize } of builds) {
-  await linkProgram(path, { entry, arch, sanitize });
   const attempt = (args: string[], { limits, ...options }: Options = {}) => {
     const [file, words] = limits ? ['/bin/sh', ['-c', `${limits}; exec "$0" "$@"`, path, ...args]] : [path, args];
     const { status, signal, stdout, stderr } = spawnSync(file, words, {
@@ -226,10 +228,11 @@ for (const { name: build, path, sanitize } of builds) {
       'read -r pid name state ppid pgrp rest </proc/$$/stat; [ $pgrp = $$ ] && echo own',
     ]);
     t.strictSame(group.stdout, ['own'], 'a process group of its own');
+    // NB: glibc leaves signals 32 and 33, its own, as whoever started the test had them.
     const signals = spawned('/bin/grep', ['grep', '-E', '^Sig(Blk|Ign|Cgt)', '/proc/self/status']);
     t.match(
       signals.stdout.join(' '),
-      /^SigBlk:\t0{16} SigIgn:\t0{16} SigCgt:\t[0-9a-f]{16}$/,
+      /^SigBlk:\t0{16} SigIgn:\t0{7}[01][08]0{7} SigCgt:\t[0-9a-f]{16}$/,
       'no signal ignored or blocked',
     );
     t.match(attempt(['spawn with descriptors exchanged']), { stdout: /^to 2\nnull\n$/, stderr: /^to 1\n$/ });
