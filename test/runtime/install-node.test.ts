@@ -1,8 +1,9 @@
 /** scripts/install-node in a directory tree, run by busybox: a node has no Node.js and maybe no bash. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { attempt } from '../support/command.ts';
+import { attempt, start } from '../support/command.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 import { Chain } from './chain.ts';
@@ -14,12 +15,20 @@ const script = fileURLToPath(new URL('../../scripts/install-node', import.meta.u
 const needed = { skip: missing('busybox', 'chroot') };
 const conflist = 'etc/cni/net.d/10-tsbridge.conflist';
 
-/** A node with the script and an executable in /src. */
-function nodeOf(t: Test) {
+/** What plays the executable: it answers VERSION, as install-node wants it before it changes anything. */
+const stub = (word: string) =>
+  `#!/bin/sh\n# ${word}\n[ "$CNI_COMMAND" != VERSION ] || echo '{"cniVersion":"1.1.0","supportedVersions":["1.0.0"]}'\n`;
+
+/** A node with the script and an executable in /src, and a runtime that is as it comes. */
+function nodeOf(t: Test, runtime: Record<string, string> = { 'etc/containerd/config.toml': 'version = 2\n' }) {
   const tree = new NodeTree(t);
+  for (const [file, text] of Object.entries(runtime)) {
+    mkdirSync(dirname(tree.path(file)), { recursive: true });
+    writeFileSync(tree.path(file), text);
+  }
   mkdirSync(tree.path('src'));
   copyFileSync(script, tree.path('src/install-node'));
-  writeFileSync(tree.path('src/tsbridge'), 'executable 1\n', { mode: 0o644 });
+  writeFileSync(tree.path('src/tsbridge'), stub('1'), { mode: 0o644 });
   const install = (...words: string[]) =>
     attempt(['chroot', tree.root, '/bin/env', '-i', 'PATH=/bin', 'sh', '/src/install-node', ...words]);
   return { tree, install };
@@ -36,9 +45,10 @@ t.test('install-node writes the executable and a network of the given ranges', n
     { status: 0, stdout: `/opt/cni/bin/tsbridge\n/${conflist}\n`, stderr: '' },
     'it says what it wrote',
   );
-  t.equal(tree.files()['opt/cni/bin/tsbridge'], '755 executable 1\n', 'the executable is there, and executable');
+  t.equal(tree.files()['opt/cni/bin/tsbridge'], `755 ${stub('1')}`, 'the executable is there, and executable');
   t.strictSame(JSON.parse(readFileSync(tree.path(conflist), 'utf8')), {
     cniVersion: '1.0.0',
+    cniVersions: ['1.0.0', '1.1.0'],
     name: 'pods',
     plugins: [
       {
@@ -87,9 +97,9 @@ t.test('install-node twice is as once, and --uninstall puts back what was there'
   const once = tree.files();
   t.equal(install('--pod-cidr', '10.244.1.0/24').status, 0);
   t.strictSame(tree.files(), once, 'the second changes nothing');
-  writeFileSync(tree.path('src/tsbridge'), 'executable 2\n');
+  writeFileSync(tree.path('src/tsbridge'), stub('2'));
   t.equal(install('--pod-cidr', '10.244.2.0/24').status, 0, 'an update');
-  t.equal(tree.files()['opt/cni/bin/tsbridge'], '755 executable 2\n');
+  t.equal(tree.files()['opt/cni/bin/tsbridge'], `755 ${stub('2')}`);
   t.match(tree.files()[conflist], /10\.244\.2\.0/);
   t.equal(install('--uninstall').status, 0);
   t.strictSame(tree.files(), before, 'what was there before the first is back, modes included, and nothing is left');
@@ -131,8 +141,8 @@ t.test('install-node says what will not work, and does the rest', needed, async 
   const { status, stderr } = install('--pod-cidr', '10.244.1.0/24');
   t.equal(status, 0);
   t.strictSame(stderr.trimEnd().split('\n'), [
-    'install-node: no /opt/cni/bin/portmap: pods will have no hostPort',
-    'install-node: no /opt/cni/bin/loopback: containerd and CRI-O start no pod without it',
+    'install-node: no portmap in /opt/cni/bin: pods will have no hostPort (under CRI-O, which does it itself, they will)',
+    'install-node: no loopback in /opt/cni/bin: containerd and CRI-O start no pod without it',
     'install-node: /etc/cni/net.d/05-first.conflist comes first: runtimes will use it until it is moved away',
   ]);
   const { plugins } = JSON.parse(readFileSync(tree.path(conflist), 'utf8')) as { plugins: { type: string }[] };
@@ -172,6 +182,169 @@ for (const plugin of onePlugin.filter(({ isReference }) => !isReference)) {
   );
 }
 
+const runtimes: [string, Record<string, string>, string[], string[], string?][] = [
+  [
+    'Debian’s containerd 1.6',
+    {
+      'etc/containerd/config.toml':
+        'version = 2\n[plugins]\n  [plugins."io.containerd.grpc.v1.cri"]\n    [plugins."io.containerd.grpc.v1.cri".cni]\n      bin_dir = "/usr/lib/cni"\n      conf_dir = "/etc/cni/net.d"\n',
+    },
+    ['/usr/lib/cni/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'containerd 2.1 with its own defaults',
+    {
+      'etc/containerd/config.toml':
+        "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\n  # DEPRECATED, use `bin_dirs` instead\n  bin_dir = ''\n  bin_dirs = ['/opt/cni/bin', '/usr/lib/cni']\n  conf_dir = '/etc/cni/net.d'\n",
+    },
+    ['/opt/cni/bin/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'containerd with a drop-in file',
+    {
+      'etc/containerd/config.toml': 'imports = ["/etc/containerd/conf.d/*.toml"]\nbin_dir = "/opt/cni/bin"\n',
+      'etc/containerd/conf.d/10-cni.toml': 'bin_dir = "/srv/cni" # ours\nconf_dir="/srv/net.d"\n',
+    },
+    ['/srv/cni/tsbridge'],
+    ['/srv/net.d'],
+  ],
+  [
+    'CRI-O, whose lists have several lines',
+    {
+      'etc/crio/crio.conf': '[crio.network]\n# plugin_dirs = [\n#\t"/nowhere/",\n# ]\n',
+      'etc/crio/crio.conf.d/10-crio.conf':
+        '[crio.network]\nplugin_dirs = [\n\t"/usr/libexec/cni/",\n\t"/opt/cni/bin/",\n]\n',
+    },
+    ['/usr/libexec/cni/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'CRI-O as it comes',
+    { 'etc/crio/crio.conf': '[crio]\n# log_dir = "/var/log/crio/pods"\n' },
+    ['/opt/cni/bin/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'two runtimes that look into different directories',
+    {
+      'etc/containerd/config.toml': 'bin_dir = "/usr/lib/cni"\n',
+      'etc/crio/crio.conf': 'plugin_dirs = ["/opt/cni/bin/"]\n',
+    },
+    ['/usr/lib/cni/tsbridge', '/opt/cni/bin/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'two runtimes with a directory in common',
+    {
+      'etc/containerd/config.toml': 'bin_dir = "/usr/lib/cni"\n',
+      'etc/crio/crio.conf': 'plugin_dirs = ["/opt/cni/bin/", "/usr/lib/cni"]\n',
+    },
+    ['/usr/lib/cni/tsbridge'],
+    ['/etc/cni/net.d'],
+  ],
+  [
+    'no runtime that has a configuration',
+    {},
+    ['/opt/cni/bin/tsbridge'],
+    ['/etc/cni/net.d'],
+    'install-node: neither containerd nor CRI-O has a configuration in /etc: if the runtime looks for plugins elsewhere than in /opt/cni/bin, give --bin-dir\n',
+  ],
+];
+t.test('install-node puts the files where the runtime looks:', needed, async (t) => {
+  for (const [name, files, executables, confs, warning] of runtimes) {
+    const { tree, install } = nodeOf(t, files);
+    for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni']) mkdirSync(tree.path(dir), { recursive: true });
+    for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni'])
+      for (const plugin of ['portmap', 'loopback']) tree.program(`${dir}/${plugin}`, '');
+    const before = tree.files();
+    const { status, stdout, stderr } = install('--pod-cidr', '10.244.1.0/24');
+    t.strictSame(
+      { status, stdout: stdout.trimEnd().split('\n'), stderr },
+      {
+        status: 0,
+        stdout: [...executables, ...confs.map((dir) => `${dir}/10-tsbridge.conflist`)],
+        stderr: warning ?? '',
+      },
+      name,
+    );
+    t.equal(install('--uninstall').status, 0);
+    t.strictSame(tree.files(), before, `${name}: --uninstall finds them again`);
+  }
+});
+
+t.test('--bin-dir is another directory than the runtime’s', needed, async (t) => {
+  const { tree, install } = nodeOf(t);
+  const before = tree.files();
+  t.match(install('--pod-cidr', '10.244.1.0/24', '--bin-dir', '/srv/plugins/').stdout, /^\/srv\/plugins\/tsbridge\n/);
+  t.equal(tree.files()['srv/plugins/tsbridge'], `755 ${stub('1')}`);
+  t.equal(install('--uninstall').status, 0);
+  t.strictSame(tree.files(), before);
+});
+
+t.test('an executable that does not run is not installed', needed, async (t) => {
+  const { tree, install } = nodeOf(t);
+  const before = tree.files();
+  const loader = 'error while loading shared libraries: libatomic.so.1: cannot open shared object file';
+  writeFileSync(tree.path('src/tsbridge'), `#!/bin/sh\necho "tsbridge: ${loader}" >&2\nexit 127\n`, { mode: 0o755 });
+  const { status, stdout, stderr } = install('--pod-cidr', '10.244.1.0/24');
+  t.strictSame({ status, stdout, files: tree.files() }, { status: 1, stdout: '', files: before });
+  t.match(
+    stderr,
+    `/src/tsbridge does not run here, and nothing was changed: tsbridge: ${loader}`,
+    'the loader’s words',
+  );
+  t.match(stderr, /bin\/tsbridge-static\) needs nothing.*apt-get install libstdc\+\+6 libatomic1/s, 'and the remedy');
+  writeFileSync(tree.path('src/tsbridge'), 'no program\n', { mode: 0o644 });
+  t.match(install('--executable-only').stderr, /does not run here/);
+  t.strictSame(tree.files(), before);
+  t.equal(install('--executable-only', '--no-check').status, 0, 'for a tree of another kind of machine');
+});
+
+t.test('a runtime that watches never sees half a file', needed, async (t) => {
+  const { tree, install } = nodeOf(t);
+  const dir = tree.path('etc/cni/net.d');
+  const seen: string[] = [];
+  const watcher = watch(dir, (_, name) => {
+    if (!/\.(conf|conflist|json)$/.test(name ?? '')) return;
+    try {
+      seen.push(JSON.parse(readFileSync(`${dir}/${name}`, 'utf8')).name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') seen.push(String(error));
+    }
+  });
+  t.teardown(() => watcher.close());
+  const reader = start(['sh', '-c', `while :; do cat ${tree.path(conflist)} 2>/dev/null && echo; done`]);
+  for (let i = 1; i <= 20; i++) {
+    t.equal(install('--pod-cidr', `10.244.${i}.0/24`).status, 0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  reader.kill();
+  const { stdout } = await reader.done;
+  const documents = stdout.split(/(?<=^\})\n/m).map((text) => text.trim());
+  // The last one may have been cut by the end of the reader itself.
+  for (const text of new Set(documents.slice(0, -1))) t.equal(JSON.parse(text || '{}').name ?? 'pods', 'pods');
+  t.ok(seen.length >= 20, `${seen.length} events`);
+  t.strictSame([...new Set(seen)], ['pods']);
+});
+
+t.test('--uninstall tells of pods that still need the executable', needed, async (t) => {
+  const { tree, install } = nodeOf(t);
+  t.equal(install('--pod-cidr', '10.244.1.0/24').status, 0);
+  for (const [dev, alias] of [
+    ['veth4d289ad5209', 'pods/one/eth0\n'],
+    ['veth127cd3b194b', 'other/two/eth0\n'],
+    ['vethplain', ''],
+  ] as const) {
+    mkdirSync(tree.path(`sys/class/net/${dev}`), { recursive: true });
+    writeFileSync(tree.path(`sys/class/net/${dev}/ifalias`), alias);
+  }
+  const { status, stderr } = install('--uninstall');
+  t.equal(status, 0);
+  t.match(stderr, /^install-node: 1 interfaces of pods are left .* those of DaemonSets as well/);
+});
+
 const refusals: [string, string[], RegExp][] = [
   ['no prefix length', ['--pod-cidr', '10.244.1.0'], /not a prefix: 10\.244\.1\.0/],
   ['something that would end the JSON text', ['--pod-cidr', '10.244.1.0/24","x'], /not a prefix/],
@@ -180,6 +353,7 @@ const refusals: [string, string[], RegExp][] = [
   ['too long a name', ['--pod-cidr', '10.244.1.0/24', '--bridge', 'sixteen-letters1'], /not an interface name/],
   ['no kubectl', [], /give --pod-cidr: there is no kubectl here to ask/],
   ['no executable', ['--pod-cidr', '10.244.1.0/24', '--executable', '/src/no'], /\/src\/no is not there/],
+  ['a relative directory', ['--pod-cidr', '10.244.1.0/24', '--bin-dir', 'bin'], /not an absolute path: bin/],
   ['a value left out', ['--pod-cidr'], /--pod-cidr needs a value/],
 ];
 t.test('install-node refuses before it writes anything:', needed, async (t) => {

@@ -31,6 +31,9 @@ const nodes = [
   },
 ];
 
+/** What plays the executable: install-node asks it for its VERSION. */
+const stub = `#!/bin/sh\necho '{"supportedVersions":["1.0.0"]}'\n`;
+
 function cluster(t: Test) {
   const dir = mkdtempSync(join(tmpdir(), 'kind-'));
   t.teardown(() => rmSync(dir, { recursive: true }));
@@ -73,7 +76,7 @@ function cluster(t: Test) {
     esac\n`;
   for (const engine of ['docker', 'podman']) writeFileSync(join(dir, engine), docker, { mode: 0o755 });
   const executable = join(dir, 'tsbridge');
-  writeFileSync(executable, 'executable\n');
+  writeFileSync(executable, stub);
   const kind = (words: string[], env: Record<string, string> = {}) =>
     attempt([script, ...words], { env: { PATH: `${dir}:${process.env.PATH}`, ...env } });
   return { trees, executable, kind };
@@ -91,7 +94,7 @@ for (const engine of ['docker', 'podman']) {
     t.equal(installed.status, 0, installed.stderr || 'it succeeds');
     for (const [n, tree] of trees.entries()) {
       const [ip4, ip6] = (nodes[n]?.prefixes ?? '').split(',');
-      t.equal(tree.files()['opt/cni/bin/tsbridge'], '755 executable\n', `${nodes[n]?.name} has the executable`);
+      t.equal(tree.files()['opt/cni/bin/tsbridge'], `755 ${stub}`, `${nodes[n]?.name} has the executable`);
       t.match(
         JSON.parse(readFileSync(tree.path(conflist), 'utf8')).plugins[0],
         {
