@@ -51,7 +51,7 @@ export class CniError extends Error {
 }
 
 /** What to do about the limits that any system call may meet. */
-const remedies: Record<string, string> = {
+export const limitRemedies: Readonly<Record<string, string>> = {
   EMFILE:
     'The process may not open more files: raise the limit that it inherits from the runtime (ulimit -n, LimitNOFILE=).',
   ENFILE: 'The host has as many open files as it may: raise fs.file-max, or end what holds them.',
@@ -63,7 +63,7 @@ export function asCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
   if (isSystemError(thrown)) {
     const { syscall, path, code: name } = thrown;
-    const details = remedies[name];
+    const details = limitRemedies[name];
     return new CniError(code.ioFailure, `cannot ${syscall}${path === undefined ? '' : ` ${path}`}: ${name}`, {
       ...(details === undefined ? {} : { details }),
       cause: thrown,

@@ -61,6 +61,7 @@ export interface NetConf {
   statusErrorWhenFull: boolean; // STATUS: no address or port left is an error, not only a line in the log
   mac?: string; // wanted for the container's interface; lower-case, colons
   ipam?: HostLocalConf | DelegatedIpamConf; // absent: L2 only
+  ipamTimeoutMs?: number; // for one call of another IPAM plugin
   dns: Dns;
   prevResult?: Result;
   /** GC: attachments to keep; absent when the key is absent or null. */

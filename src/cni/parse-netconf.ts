@@ -206,6 +206,7 @@ export const mainShape = {
   enabledad: bool,
   disableContainerInterface: bool,
   portIsolation: bool,
+  ipamTimeoutMs: () => integer(1000, 3_600_000, 'a time in milliseconds (1000 to 3600000)'),
   statusErrorWhenFull: bool,
   dns,
   args: () => object({ cni: () => object({ ips: requestedIps, mac }) }),
@@ -246,6 +247,7 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
   if (wantedMac !== undefined) conf.mac = wantedMac;
   const ipam = ipamOf(source, values);
   if (ipam) conf.ipam = ipam;
+  if (values.ipamTimeoutMs !== undefined) conf.ipamTimeoutMs = values.ipamTimeoutMs;
   const backend = masqBackend(values, source);
   if (backend) conf.ipMasqBackend = backend;
   if (values.logLevel) conf.logLevel = values.logLevel;

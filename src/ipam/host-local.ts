@@ -2,7 +2,7 @@ import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { HostLocalConf } from '../cni/netconf.ts';
 import { bitsOf, formatIp, parseIp } from '../ip/address.ts';
-import { access, close, W_OK, X_OK } from '../linux/files.ts';
+import { access, close, tryToWrite, W_OK, X_OK } from '../linux/files.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
@@ -21,7 +21,7 @@ import {
 } from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { type Entry, isPod, shortBoot } from './store/index-entry.ts';
-import { errnoOf } from './store/io-failure.ts';
+import { errnoOf, remedies } from './store/io-failure.ts';
 import { LastReserved } from './store/last-reserved.ts';
 import { readEntries } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
@@ -281,12 +281,16 @@ class HostLocalIpam implements HostLocal {
     for (let path = this.place.dir; ; path = parentOf(path)) {
       try {
         access(path, W_OK | X_OK);
+        // A file system may be full, a quota used up, and a mount read-only since.
+        tryToWrite(path, leaseBytes);
         return;
       } catch (error) {
         const errno = errnoOf(error);
         if (errno === 'ENOENT' && path !== '/') continue;
         throw new CniError(code.notAvailable, `the address store cannot be written: ${path}: ${errno}`, {
-          details: `The leases of this network go to ${this.place.dir} (ipam.dataDir).`,
+          details: [`The leases of this network go to ${this.place.dir} (ipam.dataDir).`, remedies[errno ?? '']]
+            .filter(Boolean)
+            .join(' '),
         });
       }
     }
@@ -329,6 +333,9 @@ function resultIp(pool: Pool | undefined, text: string) {
   if (!range) throw new Error(`${text} is not of the pool it was taken from`);
   return { address: `${text}/${range.prefixLength}`, gateway: range.gateway };
 }
+
+/** A lease: a container ID of 64 characters and the name of an interface. */
+const leaseBytes = 81;
 
 /** The directory that a path is in; `/` is in itself. Paths are absolute. */
 const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));

@@ -163,6 +163,33 @@ export function filesystemType(path: string): number | undefined {
   return u32(bytes); // of a long
 }
 
+/**
+ * Makes a file without a name in a directory, writes that many bytes and lets go of it: throws what making a file of that size there would throw
+ * (ENOSPC, EDQUOT, EROFS), and leaves nothing, not even a new time of the directory. Where there are no such files (O_TMPFILE) the numbers of
+ * statfs(2) have to do.
+ */
+export function tryToWrite(directory: string, bytes: number): void {
+  const fd = call(SYS.openat, AT_FDCWD, directory, O.WRONLY | O.TMPFILE | O.CLOEXEC, 0o600);
+  if (fd >= 0) {
+    try {
+      writeWhole(fd, new Uint8Array(bytes).fill(1)); // zeros may take no room
+    } finally {
+      close(fd);
+    }
+  } else if (noUnnamedFiles.includes(-fd)) {
+    const statfs = new Uint8Array(128);
+    check(call(SYS.statfs, directory, statfs), 'statfs', directory);
+    // struct statfs: f_type, f_bsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree. Zero of zero is a file system that does not count.
+    const isUsedUp = (total: number, free: number) => u64(statfs, total) > 0 && u64(statfs, free) === 0;
+    if (isUsedUp(16, 24) || isUsedUp(40, 48)) throw new SystemError(errno.ENOSPC, 'write', directory);
+  } else {
+    check(fd, 'open', directory);
+  }
+}
+
+/** open(2): kernels and file systems without O_TMPFILE. */
+const noUnnamedFiles: readonly number[] = [errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS];
+
 /** access(2); the rights of root are not asked of the mode. W_OK 2, X_OK 1 — unistd.h */
 export const access = (path: string, mode: number): void =>
   void check(call(SYS.faccessat, AT_FDCWD, path, mode), 'access', path);

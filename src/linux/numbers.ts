@@ -100,6 +100,7 @@ export const O = {
   DIRECTORY: isArm ? 0o40000 : 0o200000,
   NOFOLLOW: isArm ? 0o100000 : 0o400000,
   CLOEXEC: 0o2000000,
+  TMPFILE: 0o20000000 | (isArm ? 0o40000 : 0o200000), // with O_DIRECTORY
   PATH: 0o10000000,
 } as const;
 

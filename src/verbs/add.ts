@@ -53,21 +53,30 @@ interface Job {
 
 /** Carries out the ADD; once more with iptables (and the same lease of our own store) when nf_tables turns out to be unable to masquerade. */
 async function attach(job: Job, masquerade: Masquerade): Promise<Result> {
-  const { context, attachment, kernel, rollback } = job;
+  const { context, rollback } = job;
   const { log } = context;
   try {
     return await connect(job, masquerade);
   } catch (error) {
     const undoErrors = await rollback.run(leaseSteps(job));
-    if (undoErrors.length === 0 && masquerade.mayFallBack && asCniError(error).code === code.missingFeature) {
-      log.warn('nf_tables cannot masquerade here: trying iptables', { error: asCniError(error).message });
-      return attach(job, await chooseMasquerade({ ...context.conf, ipMasqBackend: 'iptables' }, kernel, attachment));
+    let reason = asCniError(error);
+    if (undoErrors.length === 0 && masquerade.mayFallBack && reason.code === code.missingFeature) {
+      log.warn('nf_tables cannot masquerade here: trying iptables', { error: reason.message });
+      const other = await chooseIptables(job).catch((missing) => asCniError(missing));
+      if (!(other instanceof CniError)) return attach(job, other);
+      reason = new CniError(reason.code, reason.message, {
+        details: [reason.details, `Nor can iptables: ${other.message}`].filter(Boolean).join(' '),
+        cause: error,
+      });
     }
     undoErrors.push(...(await rollback.run()));
     for (const undoError of undoErrors) log.error('could not undo', { error: undoError.message });
-    throw withUndoErrors(error, undoErrors);
+    throw withUndoErrors(reason, undoErrors);
   }
 }
+
+const chooseIptables = ({ context: { conf }, kernel, attachment }: Job) =>
+  chooseMasquerade({ ...conf, ipMasqBackend: 'iptables' }, kernel, attachment);
 
 async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   const { context, attachment, kernel, ipam, rollback } = job;
@@ -130,12 +139,14 @@ function undoOnFailure(rollback: Rollback, kernel: Kernel, conf: NetConf, attach
 const leaseSteps = ({ ipam }: Job) => (ipam?.needsInterface ? 0 : 1);
 
 /**
- * Takes the addresses. As in DEL those of our own store are given back last, and only when nothing is left that may still have them; another
- * plugin's while there still is an interface.
+ * Takes the addresses. As in DEL those of our own store are given back last, and only when the pair is gone, which may still have them; another
+ * plugin's while there still is an interface. Rules that are left keep no lease: where nothing can be removed, the range would be used up.
  */
-async function takeLease({ context, kernel, ipam, rollback }: Job, macMayFollow: boolean): Promise<Lease> {
+async function takeLease(job: Job, macMayFollow: boolean): Promise<Lease> {
+  const { context, kernel, ipam, rollback } = job;
   let lease: Lease = { ips: [], routes: [], dns: {} };
-  const mustStay = (left: readonly Error[]) => left.length > 0 && lease.ips.length > 0 && !ipam?.needsInterface;
+  const mustStay = (left: readonly Error[]) =>
+    left.length > 0 && lease.ips.length > 0 && !ipam?.needsInterface && !isPairGone(job);
   rollback.push((left) => (mustStay(left) ? [leaseKept(lease)] : (ipam?.undoAdd() ?? [])));
   if (!ipam) return lease;
   try {
@@ -154,6 +165,14 @@ async function removeRestOf({ reclaimed }: Ipam, kernel: Kernel, { conf, log }: 
   for (const [{ containerID, ifname }, errors] of await removeRest(kernel, log, dead)) {
     for (const { message } of errors)
       log.warn('a dead attachment has left something', { containerID, ifname, message });
+  }
+}
+
+function isPairGone({ kernel, attachment }: Job): boolean {
+  try {
+    return kernel.link('host', hostVethName(attachment)) === undefined;
+  } catch {
+    return false;
   }
 }
 

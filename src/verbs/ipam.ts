@@ -21,6 +21,7 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
       stdin: context.stdin,
       env: context.env,
       log,
+      ...(conf.ipamTimeoutMs === undefined ? {} : { timeoutMs: conf.ipamTimeoutMs }),
     });
   }
   return hostLocal({

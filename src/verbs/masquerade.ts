@@ -1,6 +1,7 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { ResultIp } from '../cni/result.ts';
+import type { Family } from '../ip/address.ts';
 import { mustPrefix } from '../ip/prefix.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
@@ -13,6 +14,12 @@ export interface Masquerade {
   mayFallBack: boolean;
   add(ips: readonly ResultIp[]): void | Promise<void>;
   undo(): Error[] | Promise<Error[]>;
+}
+
+/** The families of the addresses that pods will have, as far as they are known before another IPAM plugin is asked. */
+function knownFamilies({ ipam }: NetConf): Family[] {
+  const ranges = ipam && !('delegated' in ipam) ? ipam.ranges.flat() : [];
+  return [...new Set(ranges.map(({ subnet }) => mustPrefix(subnet).family))];
 }
 
 /**
@@ -29,6 +36,7 @@ export async function chooseMasquerade(conf: NetConf, kernel: Kernel, attachment
     if (conf.ipMasqBackend === 'nftables') throw kernel.nftablesMissing();
   }
   const iptables = await import('../kernel/iptables/masquerade.ts');
+  iptables.requireIptables(knownFamilies(conf));
   let done: string[] = [];
   return {
     conf: { ...conf, ipMasqBackend: 'iptables' },

@@ -1,8 +1,9 @@
-import { CniError, code } from '../cni/error.ts';
+import { asCniError, CniError, code } from '../cni/error.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { usesVlans } from '../plan/vlan.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
+import { chooseMasquerade } from './masquerade.ts';
 import { whenFull } from './when-full.ts';
 
 /** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
@@ -32,12 +33,15 @@ export async function status(context: Context): Promise<void> {
       '"vlan" and "vlanTrunk" need a kernel with CONFIG_BRIDGE_VLAN_FILTERING',
     );
   }
-  const needsNftables = (conf.ipMasq && conf.ipMasqBackend === 'nftables') || conf.macspoofchk;
-  if (needsNftables && !kernel.nftablesUsable()) {
-    const missing = kernel.nftablesMissing();
-    throw notAvailable(missing.message, missing.details);
+  const nobody = { network: conf.name, containerID: '', ifname: '' };
+  try {
+    await chooseMasquerade(conf, kernel, nobody);
+    if (conf.macspoofchk && !kernel.nftablesUsable()) throw kernel.nftablesMissing();
+  } catch (error) {
+    const { message, details } = asCniError(error);
+    throw notAvailable(message, details);
   }
-  const ipam = await openIpam(context, kernel, { network: conf.name, containerID: '', ifname: '' });
+  const ipam = await openIpam(context, kernel, nobody);
   await ipam?.status(full);
 }
 

@@ -1,3 +1,4 @@
+import { engine } from '#engine';
 import { asCniError, CniError, code } from '../../cni/error.ts';
 import { judge } from '../../cni/judge.ts';
 import { parseResult } from '../../cni/result-parse.ts';
@@ -21,7 +22,10 @@ export interface DelegateOptions {
 }
 
 /** A runtime has its own patience (the kubelet gives up after four minutes); a limit of ours below it would only end what still works. */
-const defaultTimeoutMs = 200_000;
+export const defaultTimeoutMs = 200_000;
+
+/** How long the release may take when a signal has ended the ADD: whoever sent it waits for this process to end. */
+const hurriedTimeoutMs = 10_000;
 
 /** IPAM by another plugin, run from CNI_PATH for each verb. */
 export function delegate(options: DelegateOptions): Ipam {
@@ -65,7 +69,9 @@ class Delegate implements Ipam {
     this.added = false;
     try {
       // Not given up by the very signal that may be the reason for it.
-      await this.run('DEL', undefined, false);
+      const { timeoutMs = defaultTimeoutMs } = this.options;
+      const isHurried = engine.seenSignal() !== undefined;
+      await this.run('DEL', undefined, isHurried ? Math.min(timeoutMs, hurriedTimeoutMs) : timeoutMs, false);
       return [];
     } catch (error) {
       return [asCniError(error)];
@@ -100,8 +106,13 @@ class Delegate implements Ipam {
     return findPlugin(this.options.type, this.options.path);
   }
 
-  private run(verb: string, path = this.find(), isInterruptible = true): Promise<string> {
-    const { type, env, stdin, timeoutMs = defaultTimeoutMs, log } = this.options;
+  private run(
+    verb: string,
+    path = this.find(),
+    timeoutMs = this.options.timeoutMs ?? defaultTimeoutMs,
+    isInterruptible = true,
+  ): Promise<string> {
+    const { type, env, stdin, log } = this.options;
     log.debug('running an IPAM plugin', { path, verb });
     return runPlugin({ path, type, verb, env, stdin, timeoutMs, isInterruptible });
   }

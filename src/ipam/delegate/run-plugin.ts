@@ -37,15 +37,23 @@ export async function runPlugin(run: PluginRun): Promise<string> {
   const stderr = text(printed.stderr);
   passOn(stderr);
   const details = `It was run as ${path} with CNI_COMMAND=${verb}.`;
-  const fail = (msg: string) => new CniError(code.delegate, `IPAM plugin ${type}: ${msg}`, { details });
+  const fail = (msg: string, remedy?: string) =>
+    new CniError(code.delegate, `IPAM plugin ${type}: ${msg}`, {
+      details: remedy === undefined ? details : `${details} ${remedy}`,
+    });
 
-  if (errno !== undefined) throw fail(`cannot be run: ${errnoName(errno)}`);
+  if (errno !== undefined && why === undefined) throw fail(`cannot be run: ${errnoName(errno)}`);
   if (why === 'interrupted') {
     throw new CniError(code.tryAgainLater, `terminated while IPAM plugin ${type} was at work, which was told to stop`, {
       details,
     });
   }
-  if (why === 'timeout') throw fail(`no answer to ${verb} after ${run.timeoutMs} ms; it was killed`);
+  if (why === 'timeout') {
+    throw fail(
+      `no answer to ${verb} after ${run.timeoutMs} ms; it was killed`,
+      'A plugin that needs longer gets it with "ipamTimeoutMs".',
+    );
+  }
   if (why === 'output') throw fail(`printed more than ${MAX_OUTPUT} bytes; it was killed`);
   if (status === 0) return stdout;
 
@@ -75,6 +83,8 @@ async function start({ path, verb, env, stdin, timeoutMs, isInterruptible }: Plu
     // The file is open for writing: somebody is installing it.
     if (ended.errno !== errnoNumbers.ETXTBSY || attempt >= BUSY_RETRIES) return ended;
     sleep(BUSY_PAUSE_MS);
+    await engine.noticeSignals();
+    if (isInterruptible && engine.seenSignal() !== undefined) return { ...ended, why: 'interrupted' };
   }
 }
 

@@ -1,7 +1,7 @@
-import { CniError, code } from '../../cni/error.ts';
+import { CniError, code, limitRemedies } from '../../cni/error.ts';
 
 /** What to do about an errno met while writing to the store. */
-const remedies: Record<string, string> = {
+export const remedies: Record<string, string> = {
   ENOSPC: 'The file system is full, or out of inodes (df -h, df -i): free some, or move ipam.dataDir elsewhere.',
   EDQUOT: 'The disk quota is used up: raise it, or move ipam.dataDir elsewhere.',
   EROFS: 'The file system is mounted read-only: remount it writable, or move ipam.dataDir elsewhere.',
@@ -13,6 +13,7 @@ const remedies: Record<string, string> = {
   ELOOP: 'The store follows no symbolic links inside its directory: remove the link.',
   EMLINK: 'The file system does not know hard links, or knows too few: move ipam.dataDir elsewhere.',
   EIO: 'The disk fails: see the kernel log.',
+  ...limitRemedies,
 };
 
 /** The name of a failed system call's errno (`ENOSPC`), or undefined when the value thrown is something else. */

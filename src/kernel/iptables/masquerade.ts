@@ -1,6 +1,9 @@
 import type { Attachment } from '../../cni/attachment.ts';
 import { asCniError } from '../../cni/error.ts';
 import { type Family, familyOf } from '../../ip/address.ts';
+
+export { requireIptables } from './run.ts';
+
 import { failure, type Iptables, jumpsTo, listChain, removal, removeChain, restore } from './run.ts';
 import { sha512Hex } from './sha512.ts';
 

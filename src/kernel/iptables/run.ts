@@ -14,8 +14,12 @@ const maxOutput = 64 * 1024 * 1024; // bytes
 /** Where it is looked for after PATH. */
 const fallbackPath = '/usr/sbin:/sbin';
 
-/** RESOURCE_PROBLEM: somebody else holds the lock. iptables.h of iptables */
-const LOCKED = 4;
+/**
+ * RESOURCE_PROBLEM of iptables' xtables.h: legacy iptables did not get the lock, which its words tell, or iptables-nft was refused something by
+ * the kernel.
+ */
+const RESOURCE_PROBLEM = 4;
+const isLocked = ({ status, stderr }: Answer) => status === RESOURCE_PROBLEM && /\bxtables lock\b/.test(stderr);
 
 /** The commands for one family, `iptables` or `iptables-legacy`. */
 export interface Iptables {
@@ -36,9 +40,9 @@ const program = ({ family, variant }: Iptables, tool: '' | '-restore') =>
 /** Runs a program to its end. Rejects with CniError 11 when the lock was not to be had, 100 when it did not end. */
 async function run(name: string, args: string[], input: string): Promise<Answer> {
   const env = engine.env();
-  const path = env.PATH ? `${env.PATH}:${fallbackPath}` : fallbackPath;
+  const path = searchPath();
   const file = findProgram(name, path);
-  if (file === undefined) return { status: undefined, stdout: '', stderr: '' };
+  if (file === undefined) return nothing;
   const { errno, why, status, signal, ...printed } = await engine.run({
     file,
     args,
@@ -52,18 +56,50 @@ async function run(name: string, args: string[], input: string): Promise<Answer>
   if (errno !== undefined) throw new CniError(code.kernel, `cannot run ${tried}: ${errnoName(errno)}`);
   if (why === 'output') throw new CniError(code.kernel, `${tried} printed more than ${maxOutput} bytes`);
   if (status === undefined) throw new CniError(code.kernel, `${tried} was ended by ${signal} after ${timeoutMs} ms`);
-  const stderr = text(printed.stderr);
-  if (status === LOCKED) {
+  const answer = { status, stdout: text(printed.stdout), stderr: text(printed.stderr) };
+  if (isLocked(answer)) {
     throw new CniError(code.tryAgainLater, `${tried} did not get the lock of iptables within ${lockSeconds} s`, {
-      details: stderr.trim(),
+      details: answer.stderr.trim(),
     });
   }
-  return { status, stdout: text(printed.stdout), stderr };
+  return answer;
 }
 
-/** `iptables -t nat -S <chain>`: the chain's rules as they would be typed, one a line. */
-export const listChain = (tables: Iptables, chain: string): Promise<Answer> =>
-  run(program(tables, ''), ['-w', `${lockSeconds}`, '-t', 'nat', '-S', chain], '');
+const searchPath = () => {
+  const { PATH } = engine.env();
+  return PATH ? `${PATH}:${fallbackPath}` : fallbackPath;
+};
+
+/** Throws CniError 104 when a program that masquerades addresses of these families is missing; without families, when those of both are. */
+export function requireIptables(families: readonly Family[]): void {
+  const path = searchPath();
+  const missing = (family: Family) =>
+    (['', '-restore'] as const)
+      .map((tool) => program({ family, variant: '' }, tool))
+      .filter((name) => findProgram(name, path) === undefined);
+  const [four, six] = [missing(4), missing(6)];
+  const names =
+    families.length > 0
+      ? families.flatMap((family) => (family === 4 ? four : six))
+      : four.length && six.length
+        ? four
+        : [];
+  if (names.length > 0) throw failure(`masquerade by iptables (${names.join(', ')})`, nothing);
+}
+
+/** What a program says that is not there. */
+const nothing: Answer = { status: undefined, stdout: '', stderr: '' };
+
+/**
+ * `iptables -t nat -S <chain>`: the chain's rules as they would be typed, one a line. That there is no such chain is an answer as well.
+ * Rejects with CniError 100 when it could not look, which proves nothing.
+ */
+export async function listChain(tables: Iptables, chain: string): Promise<Answer> {
+  const args = ['-w', `${lockSeconds}`, '-t', 'nat', '-S', chain];
+  const answer = await run(program(tables, ''), args, '');
+  if (answer.status === RESOURCE_PROBLEM) throw failure(`run ${[program(tables, ''), ...args].join(' ')}`, answer);
+  return answer;
+}
 
 /** Changes the nat table, all or nothing: what `iptables-restore --noflush` reads. */
 export const restore = (tables: Iptables, lines: readonly string[]): Promise<Answer> =>

@@ -80,6 +80,11 @@ t.test('configurations that are understood', async (t) => {
       { ...head, ipam: { type: 'dhcp', routes: 'x', ranges: 5 } },
       { ...plain, ipam: { type: 'dhcp', delegated: true } },
     ],
+    [
+      'the patience with another IPAM plugin',
+      { ...head, ipam: { type: 'dhcp' }, ipamTimeoutMs: 240_000 },
+      { ...plain, ipam: { type: 'dhcp', delegated: true }, ipamTimeoutMs: 240_000 },
+    ],
     ['a version that is missing', { name: 'net', ipam }, { ...plain, cniVersion: '0.1.0', ipam: hostLocal }],
     [
       'a version that is empty',
@@ -584,6 +589,7 @@ const wrong: [string, object, string, string?][] = [
     { ipam: { ...ipam, lockTimeoutMs: '5s' } },
     'ipam.lockTimeoutMs: expected a time in milliseconds (0 to 600000), a number, found the string "5s"',
   ],
+  ['too little patience', { ipamTimeoutMs: 10 }, 'ipamTimeoutMs: 10 is not a time in milliseconds (1000 to 3600000)'],
   [
     'a requested address that is empty',
     { runtimeConfig: { ips: [''] } },

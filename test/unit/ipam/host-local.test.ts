@@ -374,7 +374,8 @@ t.test('STATUS says when the store cannot be written', async (t) => {
   t.throws(() => store.status(), {
     code: 50,
     message: 'the address store cannot be written: /etc/passwd/net: ENOTDIR',
-    details: 'The leases of this network go to /etc/passwd/net (ipam.dataDir).',
+    details:
+      'The leases of this network go to /etc/passwd/net (ipam.dataDir). A part of the path is a file where a directory is expected: move it away, or set ipam.dataDir.',
   });
 });
 

@@ -31,6 +31,7 @@ t.test('a file that is not there is an error that names it', async (t) => {
   t.throws(() => readResolvConf('/nonexistent/resolv.conf'), {
     code: 5,
     message: 'cannot read /nonexistent/resolv.conf: ENOENT',
-    details: 'The file is named by ipam.resolvConf; correct the path, or leave the key out.',
+    details:
+      'The file is named by ipam.resolvConf, and must be a regular file of at most 1 MiB; correct the path, or leave the key out.',
   });
 });

@@ -143,6 +143,22 @@ t.test('a lock that others hold is error 11', async (t) => {
   ]);
 });
 
+t.test(
+  'the same exit status without a word of a lock is the kernel refusing: error 100, with what was said',
+  async (t) => {
+    fakeIptables(
+      t,
+      'echo "iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Permission denied" >&2; exit 4',
+    );
+    const details = 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Permission denied';
+    await t.rejects(async () => iptablesMasqAdd(attachment, [pod]), { code: 100, details });
+    t.match(await iptablesMasqDel(attachment, ['10.1.0.5']), [
+      { code: 100, message: 'cannot run iptables -w 10 -t nat -S POSTROUTING: exit status 4', details },
+    ]);
+    await t.rejects(async () => iptablesMasqCheck(attachment, ['10.1.0.5/16']), { code: 100, details });
+  },
+);
+
 t.test('CHECK finds the addresses whose jump is there, if the chain masquerades', async (t) => {
   fakeIptables(
     t,
