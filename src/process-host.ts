@@ -13,8 +13,8 @@ const stdinMaxBytes = 4 * 1024 * 1024;
 /** How long to go on when a pipe that must not block is full or empty. */
 const pipeTimeoutMs = 30_000;
 
-/** How long VERSION looks for a configuration on a pipe. A runtime writes it while the process is starting. */
-const peekTimeoutMs = 5;
+/** How long VERSION waits for a configuration on a pipe. A runtime writes it while the process is starting, or, where much is going on, after that. */
+const peekTimeoutMs = 50;
 
 // poll(2), asm-generic/poll.h
 const POLLIN = 1;
@@ -112,7 +112,7 @@ export function peek(fd: number): Uint8Array {
       // Node's child_process gives its children sockets. Only recv(2) can leave the descriptor as it is and yet not wait.
       return buffer.subarray(
         0,
-        readWithin(buffer, (into) => systemCalls.recv(fd, into, MSG_DONTWAIT)),
+        readWithin(fd, buffer, (into) => systemCalls.recv(fd, into, MSG_DONTWAIT)),
       );
     }
     if (kind !== S_IF.FIFO) return nothing;
@@ -121,7 +121,7 @@ export function peek(fd: number): Uint8Array {
     try {
       return buffer.subarray(
         0,
-        readWithin(buffer, (into) => readNow(pipe, into)),
+        readWithin(pipe, buffer, (into) => readNow(pipe, into)),
       );
     } finally {
       close(pipe);
@@ -142,7 +142,7 @@ function readNow(fd: number, into: Uint8Array): number {
 }
 
 /** Reads until the end, until what is there is complete, or until the time is over. Returns the number of bytes. */
-function readWithin(buffer: Uint8Array, read: (into: Uint8Array) => number): number {
+function readWithin(fd: number, buffer: Uint8Array, read: (into: Uint8Array) => number): number {
   const deadline = nowMs() + peekTimeoutMs;
   let length = 0;
   while (length < buffer.length) {
@@ -153,7 +153,7 @@ function readWithin(buffer: Uint8Array, read: (into: Uint8Array) => number): num
     }
     // A runtime may keep its end open after it has written everything.
     if (got !== -EAGAIN || nowMs() >= deadline || isComplete(buffer.subarray(0, length))) break;
-    systemCalls.poll(-1, 0, 1);
+    systemCalls.poll(fd, POLLIN, deadline - nowMs());
   }
   return length;
 }

@@ -56,14 +56,18 @@ export const limitRemedies: Readonly<Record<string, string>> = {
     'The process may not open more files: raise the limit that it inherits from the runtime (ulimit -n, LimitNOFILE=).',
   ENFILE: 'The host has as many open files as it may: raise fs.file-max, or end what holds them.',
   ENOMEM: 'The host, or the cgroup of the runtime, is out of memory.',
+  EFBIG:
+    'The process may not write files of that length: raise the limit that it inherits from the runtime (ulimit -f, LimitFSIZE=).',
 };
+
+const noProc = 'It is a file of the kernel: is /proc mounted where the plugin is started?';
 
 /** Any thrown value as a CniError: a system call that failed is an I/O failure (5), whatever else is not one already `internal` (999). */
 export function asCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
   if (isSystemError(thrown)) {
     const { syscall, path, code: name } = thrown;
-    const details = limitRemedies[name];
+    const details = path?.startsWith('/proc/') && name === 'ENOENT' ? noProc : limitRemedies[name];
     return new CniError(code.ioFailure, `cannot ${syscall}${path === undefined ? '' : ` ${path}`}: ${name}`, {
       ...(details === undefined ? {} : { details }),
       cause: thrown,

@@ -94,6 +94,7 @@ static JSValue load_program(JSContext *ctx) {
 int main(int argc, char **argv) {
   open_standard_descriptors();
   signal(SIGPIPE, SIG_IGN); // a reader that has gone is EPIPE, as in Node.js
+  signal(SIGXFSZ, SIG_IGN); // and a file that may not grow (RLIMIT_FSIZE) is EFBIG
   keep_command_line(argc, argv);
   JSRuntime *rt = new_runtime();
   JSContext *ctx = rt ? JS_NewContextRaw(rt) : NULL;

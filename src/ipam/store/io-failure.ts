@@ -28,7 +28,7 @@ export function errnoOf(error: unknown): string | undefined {
 export function ioFailure(tried: string, path: string, error: unknown, remedy?: string): CniError {
   if (error instanceof CniError) return error;
   const errno = errnoOf(error);
-  const details = remedy ?? (errno === undefined ? undefined : remedies[errno]);
+  const details = remedy ?? (errno === undefined ? undefined : (remedies[errno] ?? limitRemedies[errno]));
   return new CniError(code.ioFailure, `cannot ${tried} ${path}: ${errno ?? String(error)}`, {
     ...(details === undefined ? {} : { details }),
     cause: error,
