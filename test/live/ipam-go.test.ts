@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
@@ -24,7 +24,8 @@ const configurations: Record<string, GoHostLocal['ranges']> = {
       { subnet: '10.1.3.0/30' },
     ],
   ],
-  'both families': [[{ subnet: '10.1.2.0/29' }], [{ subnet: 'FD00:0:0:1::/64' }]],
+  // Where an address has a partner in the other family, we give that one, and the reference the next: docs/differences.md.
+  'both families': [[{ subnet: '10.1.2.0/29' }], [{ subnet: 'FD00:0:0:1::/64', rangeStart: 'FD00:0:0:1::100' }]],
   'two sets of one subnet': [
     [{ subnet: '10.1.2.0/24', rangeEnd: '10.1.2.6' }],
     [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.100' }],
@@ -132,7 +133,7 @@ t.test('each finds, checks and releases what the other leased, old leases too', 
   await store.del('theirs');
   await store.del('old', 'net7');
   t.strictSame(store.leases(), {});
-  t.strictSame(readdirSync(`${store.dir}/.tsbridge`), [], 'and nothing of it stays in the index');
+  t.strictSame(store.index(), {}, 'and nothing of it stays in the index');
 });
 
 t.test('any history, with the reference plugin taking part', { skip }, async (t) => {
