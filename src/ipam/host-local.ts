@@ -7,7 +7,7 @@ import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
 import { showDuration } from './duration.ts';
-import type { Ipam, WhenFull } from './ipam.ts';
+import type { Ipam, RemoveRest, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
 import {
   capacity,
@@ -248,11 +248,30 @@ class HostLocalIpam implements HostLocal {
     }
   }
 
-  async gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void> {
-    await this.store.locked((store) => {
-      if (valid) store.releaseOthers(valid);
-      else store.reclaimDead();
-    });
+  async gc(
+    valid: { containerID: string; ifname: string }[] | undefined,
+    removeRest: RemoveRest = async () => new Set(),
+  ): Promise<AttachmentLease[]> {
+    const keep = valid && new Set(valid.flatMap(({ containerID, ifname }) => this.hashes(containerID, ifname)));
+    const done = new Set<string>();
+    const busy: AttachmentLease[] = [];
+    while (true) {
+      const stale = await this.store.locked((store) => store.takeStale(keep, done, busy));
+      if (!stale || stale.length === 0) return busy;
+      try {
+        const left = await removeRest(stale.filter(({ mayHaveMore }) => mayHaveMore).map(({ lease }) => lease));
+        await this.store.locked((store) => {
+          for (const one of stale) if (!left.has(one.lease)) store.releaseTaken(one);
+        });
+      } finally {
+        for (const { fds } of stale) for (const fd of fds) close(fd);
+      }
+    }
+  }
+
+  /** A lease without an interface name belongs to all interfaces of its container. */
+  private hashes(containerID: string, ifname: string): string[] {
+    return [this.place.hash(containerID, ifname), this.place.hash(containerID, '')];
   }
 
   status(full: WhenFull): void {

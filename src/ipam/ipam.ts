@@ -27,11 +27,20 @@ export interface Ipam {
   del(): Promise<void>;
   /** Throws when the attachment does not hold the addresses (with prefix length) given. */
   check(expected: string[]): Promise<void>;
-  /** Releases the leases of attachments that are not in the list; with `undefined` only those that are provably dead. */
-  gc(valid: { containerID: string; ifname: string }[] | undefined): Promise<void>;
+  /**
+   * Releases the leases of attachments that are not in the list; with `undefined` only those that are provably dead. Before each goes,
+   * `removeRest` removes what else there is of it. Gives the attachments that others are at work on: nothing of theirs may be removed.
+   */
+  gc(valid: { containerID: string; ifname: string }[] | undefined, removeRest?: RemoveRest): Promise<AttachmentLease[]>;
   /** Throws CniError 50 or 51 when an ADD could not be served. What pods have used up is told to `full`. */
   status(full: WhenFull): void | Promise<void>;
 }
+
+/**
+ * Removes all of some attachments but their leases, which nobody can release or take over meanwhile. Gives those of which something is left, so that
+ * the lease has to stay, too.
+ */
+export type RemoveRest = (attachments: readonly AttachmentLease[]) => Promise<ReadonlySet<AttachmentLease>>;
 
 /** Is told what pods have used up, so that there is no room for another one until one of them goes. May throw. */
 export type WhenFull = (what: string, details: string) => void;

@@ -96,4 +96,7 @@ export interface Kernel extends Disposable {
 
   /** Whether no other process is at work on the host's bridges. When true, none can begin before this process exits. */
   alone(): boolean;
+
+  /** Runs `body` if no other process is at work on the host's bridges, and none while it runs. Whether it did. */
+  ifAlone(body: () => void): boolean;
 }

@@ -104,6 +104,7 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     otherRulesInForce: (attachment, wanted) => options.firewall().otherRulesInForce(attachment, wanted),
     shareBridges: () => options.bridgeLock().share(),
     alone: () => options.bridgeLock().alone(),
+    ifAlone: (body) => options.bridgeLock().ifAlone(body),
     [Symbol.dispose]() {
       netfilter?.[Symbol.dispose]();
       container?.[Symbol.dispose]();

@@ -111,6 +111,18 @@ export function attachmentComment(attachment: Attachment): string {
   return `attachment=${attachmentHash(attachment)} container=${containerID.slice(0, 48)} interface=${ifname}`;
 }
 
+/** attachmentHash of the attachment with that comment, or undefined when no attachment has such a comment. */
+export function attachmentHashOfComment(comment: string): string | undefined {
+  const fields = comment.split(' ').map((field) => field.slice(field.indexOf('=') + 1));
+  const [first, containerID, ifname] = fields;
+  if (fields.length !== 3 || !first || !containerID || !ifname) return undefined;
+  return comment.startsWith('network=')
+    ? attachmentHash({ network: first, containerID, ifname })
+    : comment.startsWith('attachment=')
+      ? first
+      : undefined;
+}
+
 /**
  * A fixed, locally administered unicast MAC address: set when a link is made, so that neither udev nor the bridge ever changes it.
  * `salt` is unique to the node and its present boot, so that equal container IDs on two nodes never share a MAC on one segment.

@@ -18,7 +18,7 @@ export function isHostEnd(kernel: Kernel, conf: NetConf, attachment: Attachment,
 }
 
 /** Whether an attachment's alias and name go together on the link. To be asked of links that are not known to be the attachment's own. */
-const isOtherAttachments = ({ alias, name }: LinkState): boolean =>
+export const isOtherAttachments = ({ alias, name }: LinkState): boolean =>
   alias !== undefined && hostVethNameOfAlias(alias) === name;
 
 function isPort(kernel: Kernel, { bridge }: NetConf, { master }: LinkState): boolean {

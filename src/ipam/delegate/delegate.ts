@@ -94,8 +94,9 @@ class Delegate implements Ipam {
     await this.run('CHECK');
   }
 
-  async gc(_valid: { containerID: string; ifname: string }[] | undefined): Promise<void> {
+  async gc(): Promise<[]> {
     await this.runIfKnown('GC');
+    return [];
   }
 
   async status(_full: WhenFull): Promise<void> {

@@ -1,5 +1,5 @@
 import { CniError } from '../../cni/error.ts';
-import { close, fstat, mkdirWithParents, readdir, unlink } from '../../linux/files.ts';
+import { close, fstat, lstatIfThere, mkdirWithParents, readdir, unlink } from '../../linux/files.ts';
 import type { Entry } from './index-entry.ts';
 import { errnoOf, fromErrno } from './io-failure.ts';
 import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts';
@@ -8,11 +8,24 @@ import type { Place } from './location.ts';
 import { type LockPatience, StoreLock, tryFlock } from './lock.ts';
 import { isOfThisBoot, isProvablyDead, mayBeDead } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
+import type { AttachmentLease } from './settled-leases.ts';
 
 /** What an attachment holds. */
 export interface Holding {
   hash: string;
   ips: string[];
+}
+
+/** So many attachments are taken at once, each with a descriptor or two. */
+const takenAtOnce = 64;
+
+/** A stale attachment whose leases are locked. */
+export interface Taken {
+  hash: string;
+  lease: AttachmentLease;
+  files: ReadonlyMap<string, bigint>; // inodes by address
+  fds: number[]; // to be closed
+  mayHaveMore: boolean; // than leases: those of an earlier boot have not
 }
 
 /** Who has an address. */
@@ -227,33 +240,63 @@ export class LockedStore {
   }
 
   /**
-   * Releases the leases of all attachments but those given. What a person may have written (leasefile.ts) stays, and so do leases that
-   * an operation is at work on right now.
+   * Some of the stale attachments that are not `done` (looked at) yet, with a flock(2) on their leases, so that nobody begins with them: those that are not in
+   * `keep`, without it those that are provably dead. What a person may have written (lease-file.ts) stays; those that an operation is at work
+   * on go to `busy`.
    */
-  releaseOthers(valid: { containerID: string; ifname: string }[]): void {
-    const keep = new Set<string>();
-    for (const { containerID, ifname } of valid) {
-      keep.add(this.place.hash(containerID, ifname)).add(this.place.hash(containerID, ''));
-    }
+  takeStale(keep: ReadonlySet<string> | undefined, done: Set<string>, busy: AttachmentLease[]): Taken[] {
+    const taken: Taken[] = [];
     // Without an index that holds everybody, only what the walk found is looked at; the rest is found when one of the two is gone.
     for (const [hash, entry] of this.index.all()) {
-      if (!keep.has(hash) && this.mayCollect(hash, entry)) this.release({ hash, ips: entry.ips });
+      if (taken.length >= takenAtOnce) break;
+      if (done.has(hash)) continue;
+      done.add(hash);
+      if (keep ? keep.has(hash) : !isProvablyDead(this.place, hash, entry)) continue;
+      const one = this.take(hash, entry, busy);
+      if (one) taken.push(one);
     }
+    return taken;
   }
 
-  private mayCollect(hash: string, entry: Entry): boolean {
-    return entry.ips.every((ip) => {
+  private take(hash: string, entry: Entry, busy: AttachmentLease[]): Taken | undefined {
+    const fds: number[] = [];
+    const files = new Map<string, bigint>();
+    let owner: Owner | undefined;
+    let mayRelease = true;
+    for (const ip of entry.ips) {
       const file = openLease(`${this.place.dir}/${ip}`);
-      if (!file) return true;
-      try {
-        const { content } = file;
-        if (typeof content === 'string' || this.place.hash(content.containerID, content.ifname) !== hash) return false;
-        if (content.form === 'lf' || (content.form === 'bare' && !isContainerID(content.containerID))) return false;
-        return tryFlock(this.place.sys, file.fd);
-      } finally {
-        close(file.fd);
+      if (!file) continue;
+      const { content } = file;
+      const { ino } = fstat(file.fd);
+      const isSecond = [...files.values()].includes(ino); // the leases of an attachment share an inode, and flock(2) would keep us out ourselves
+      if (typeof content === 'string' || this.place.hash(content.containerID, content.ifname) !== hash)
+        mayRelease = false;
+      else {
+        owner = content;
+        if (content.form === 'lf' || (content.form === 'bare' && !isContainerID(content.containerID)))
+          mayRelease = false;
+        else if (!isSecond && !tryFlock(this.place.sys, file.fd)) {
+          mayRelease = false;
+          busy.push({ containerID: content.containerID, ifname: content.ifname, ips: entry.ips });
+        }
       }
-    });
+      fds.push(file.fd);
+      files.set(ip, ino);
+    }
+    if (!mayRelease) {
+      for (const fd of fds) close(fd);
+      return undefined;
+    }
+    const lease = { containerID: owner?.containerID ?? '', ifname: owner?.ifname ?? '', ips: [...files.keys()] };
+    const mayHaveMore = owner !== undefined && (entry.life === undefined || isOfThisBoot(this.place, entry));
+    return { hash, lease, files, fds, mayHaveMore };
+  }
+
+  /** Releases what was taken, as far as the files are still the same. */
+  releaseTaken({ hash, files }: Taken): void {
+    const ips: string[] = [];
+    for (const [ip, ino] of files) if (lstatIfThere(`${this.place.dir}/${ip}`)?.ino === ino) ips.push(ip);
+    if (ips.length === files.size) this.release({ hash, ips });
   }
 
   /** Every file name of the store, most of them addresses that are taken. */
