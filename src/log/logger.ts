@@ -1,4 +1,4 @@
-/** What the parts log to. Off by default; log/pino.ts is loaded only when something is to be logged. */
+/** What the parts log to. Off by default; log/pino-logger.ts is loaded only when something is to be logged. */
 export interface Logger {
   /** One line for each change made to the kernel or the store. `fields` go into the line as they are. */
   change(what: string, fields: Record<string, unknown>): void;

@@ -1,5 +1,5 @@
 import { globSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize, relative } from 'node:path';
+import { basename, dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
 import { source } from '../support/source-process.ts';
 import { scan } from '../support/source-scan.ts';
@@ -120,6 +120,18 @@ t.test('private members are private to TypeScript: QuickJS looks for #names one 
     words.filter(({ before }) => before === '#').map(({ word }) => `${path} #${word}`),
   );
   t.strictSame(named, []);
+});
+
+t.test('a file that another one names is there', async (t) => {
+  const known = new Set(globSync('{src,test,scripts}/**/*.ts', { cwd: source('.') }).map((path) => basename(path)));
+  for (const { path } of files) {
+    const named = readFileSync(join(root, path), 'utf8').match(/[\w.-]+\.ts\b/g) ?? [];
+    t.strictSame(
+      named.filter((name) => !known.has(name)),
+      [],
+      path,
+    );
+  }
 });
 
 t.test('the scan itself', async (t) => {

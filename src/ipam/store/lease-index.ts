@@ -10,7 +10,7 @@ const isHash = (name: string): boolean => /^[0-9a-f]{16}$/.test(name);
 
 /**
  * Which attachment has which addresses, found without reading the leases: `.tsbridge/<hash of the attachment>` is a symbolic link that
- * leads nowhere; its target is the entry (entry.ts). One readlink(2) finds an attachment, one symlink(2) makes its entry, whole or not at
+ * leads nowhere; its target is the entry (index-entry.ts). One readlink(2) finds an attachment, one symlink(2) makes its entry, whole or not at
  * all. The reference plugin, which reads every file below the store, cannot follow the link and goes on.
  *
  * The leases are the truth and the index a hint: whoever uses an entry reads the lease and compares. What an index can prove that leases

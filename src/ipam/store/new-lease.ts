@@ -12,7 +12,7 @@ import { tryFlock } from './lock.ts';
  *
  * The file is kept open, and locked with flock(2), until the process exits: that is how others know that an ADD without an interface is
  * not a dead one, but one at work. Its temporary name exists only while the store is locked; a killed ADD leaves it behind, and the next
- * operation knows by it which leases to take back (walk.ts).
+ * operation knows by it which leases to take back (rebuild-index.ts).
  */
 export class NewLease implements Disposable {
   private readonly place: Place;

@@ -18,11 +18,11 @@ interface Seen {
 
 /**
  * Reads every lease of the store, under its lock, and gives the index as it should be. On the way it removes what is certainly
- * nobody's: garbled leases (leasefile.ts), and leases of an ADD that was killed before it was done, which left its temporary file.
+ * nobody's: garbled leases (lease-file.ts), and leases of an ADD that was killed before it was done, which left its temporary file.
  *
  * `before` is the index as it was: an entry stays as it is if it names exactly these files. A lease that it does not know
  * was made by another plugin and belongs to this boot, the earliest that can be proven; what a person may have written
- * (leasefile.ts) belongs to none, and so never counts as dead.
+ * (lease-file.ts) belongs to none, and so never counts as dead.
  */
 export function walk(place: Place, before: Map<string, Entry>): { entries: Map<string, Entry>; collision: boolean } {
   const interrupted = interruptedAdd(place);

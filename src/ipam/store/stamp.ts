@@ -5,7 +5,7 @@ import { errnoOf } from './io-failure.ts';
 import type { Place } from './location.ts';
 
 /*
- * How an operation knows, without reading 60,000 files, that the index (leaseindex.ts) knows every lease.
+ * How an operation knows, without reading 60,000 files, that the index (lease-index.ts) knows every lease.
  *
  * The reference plugin knows nothing of the index: it makes and removes leases in <dir>, and the kernel then sets that directory's
  * modification time to now. So each operation of ours ends, still under the lock, by setting the modification times of <dir> and of

@@ -5,7 +5,7 @@ import { attribute, attributes, NFGEN_LENGTH, textOf } from './reader.ts';
 import { NFT_MSG, NFTA_DATA, NFTA_EXPR, NFTA_RULE, NFTA_VERDICT } from './types.ts';
 import type { NftWriter } from './writer.ts';
 
-/** `add rule`, at the end of the chain. `expressions` writes what it does (nft-expression.ts). */
+/** `add rule`, at the end of the chain. `expressions` writes what it does (expression.ts). */
 export function newRule(
   writer: NftWriter,
   family: number,
