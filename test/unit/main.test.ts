@@ -1,253 +1,161 @@
+import { spawn, spawnSync } from 'node:child_process';
 import t from 'tap';
-import { Call, dispatch, type Verbs } from '../../src/call.ts';
-import { CniError } from '../../src/cni/error.ts';
-import type { IpamConf } from '../../src/cni/netconf.ts';
-import type { Result } from '../../src/cni/result.ts';
-import type { Context } from '../../src/verbs/context.ts';
-import { type FakeHostOptions, fakeHost } from '../support/fake-host.ts';
+import { shWords } from '../support/command.ts';
+import { node, source } from '../support/source-process.ts';
 
-const result: Result = {
-  interfaces: [{ name: 'eth0', sandbox: '/x' }],
-  ips: [{ address: '10.1.0.2/16', interface: 0 }],
-  routes: [],
-  dns: {},
-};
+/*
+ * What only a process of its own has: descriptors, signals, an end. From the sources.
+ * In sh, `exec` makes the process ID that of the plugin.
+ */
 
-const env = (command: string) => ({
-  CNI_COMMAND: command,
+const env = {
+  PATH: process.env.PATH,
+  CNI_COMMAND: 'ADD',
   CNI_CONTAINERID: 'pod-1',
   CNI_NETNS: '/run/netns/x',
   CNI_IFNAME: 'eth0',
   CNI_PATH: '/opt/cni/bin',
-});
-const conf = '{"cniVersion":"1.1.0","name":"net","type":"tsbridge"}';
-const ipamConf =
-  '{"cniVersion":"1.0.0","name":"net","type":"macvlan","ipam":{"type":"tsbridge","subnet":"10.1.0.0/16"}}';
-const previous = '{"cniVersion":"1.1.0","name":"net","prevResult":{}}';
+};
+const conf = '{"cniVersion":"1.0.0","name":"net"}';
+const versions = '"supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n';
+const errorText = (cniVersion: string, code: number, msg: string, more = {}) =>
+  `${JSON.stringify({ cniVersion, code, msg, ...more }, null, 4)}\n`;
 
-/** Verbs that say when they are called, and then do what a test wants. */
-function recorder(calls: string[], act: (context: Context | Context<IpamConf>) => void = () => {}): Verbs {
-  const called = (name: string) => (context: Context) => {
-    calls.push(name);
-    act(context);
-  };
-  return {
-    add: (context) => {
-      called('add')(context);
-      return result;
-    },
-    del: called('del'),
-    check: called('check'),
-    gc: called('gc'),
-    status: called('status'),
-    ipam: (context) => {
-      calls.push(`ipam ${context.request.command}`);
-      act(context);
-      return context.request.command === 'ADD' ? { ...result, interfaces: [] } : undefined;
-    },
-  };
-}
+const plugin = [...node, source('src/main.ts')];
+const odd = [...node, source('test/support/odd-verbs.ts')];
+/** A line of sh with $PLUGIN and $ODD_PLUGIN for the words of the two; what it prints, and how long it took. */
+const sh = (line: string, more: Record<string, string> = {}) => {
+  const begun = performance.now();
+  const whole = line.replaceAll('$PLUGIN', () => shWords(plugin)).replaceAll('$ODD_PLUGIN', () => shWords(odd));
+  const { stdout, stderr, status } = spawnSync('sh', ['-c', whole], {
+    encoding: 'utf8',
+    env: { ...env, ...more },
+    timeout: 60_000,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return { stdout, stderr, status, ms: performance.now() - begun };
+};
 
-async function call(options: FakeHostOptions, act?: (context: Context | Context<IpamConf>) => void) {
-  const host = fakeHost(options);
-  const status = await dispatch(host, new Call(host), recorder(host.calls, act));
-  return { status, calls: host.calls, ...host.written };
-}
-
-const document = (value: object) => `${JSON.stringify(value, null, 4)}\n`;
-const errorText = (code: number, msg: string, more: object = {}, cniVersion = '1.1.0') =>
-  document({ cniVersion, code, msg, ...more });
-
-t.test('every verb: what is called, in what order, and what is printed', async (t) => {
-  const steps = (verb: string) => ['readStdin', 'holdSignals', verb];
-  const table: [string, FakeHostOptions, string[], string][] = [
-    [
-      'ADD',
-      { env: env('ADD'), stdin: conf },
-      [...steps('add'), 'heldSignal', 'stdout'],
-      document({ cniVersion: '1.1.0', interfaces: result.interfaces, ips: result.ips }),
-    ],
-    ['DEL', { env: env('DEL'), stdin: conf }, steps('del'), ''],
-    ['CHECK', { env: env('CHECK'), stdin: previous }, steps('check'), ''],
-    ['GC', { env: env('GC'), stdin: conf }, steps('gc'), ''],
-    ['STATUS', { env: env('STATUS'), stdin: conf }, steps('status'), ''],
-    [
-      'ADD as an IPAM plugin',
-      { env: env('ADD'), stdin: ipamConf },
-      [...steps('ipam ADD'), 'heldSignal', 'stdout'],
-      document({ cniVersion: '1.0.0', ips: result.ips }),
-    ],
-    ['DEL as an IPAM plugin', { env: env('DEL'), stdin: ipamConf }, steps('ipam DEL'), ''],
-    [
-      'VERSION, in the version that is asked for',
-      { env: { CNI_COMMAND: 'VERSION' }, stdin: '{"cniVersion":"0.4.0"}' },
-      ['peekStdin', 'stdout'],
-      '{"cniVersion":"0.4.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n',
-    ],
-    [
-      'VERSION without stdin',
-      { env: { CNI_COMMAND: 'VERSION' } },
-      ['peekStdin', 'stdout'],
-      '{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n',
-    ],
-    [
-      'VERSION in a version that is not spoken',
-      { env: { CNI_COMMAND: 'VERSION' }, stdin: '{"cniVersion":"9.0.0"}' },
-      ['peekStdin', 'stdout'],
-      '{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n',
-    ],
+t.test('VERSION never waits for stdin', async (t) => {
+  const table: [string, string, string][] = [
+    ['a configuration on a pipe', `echo '{"cniVersion":"0.3.1"}' | $PLUGIN`, '0.3.1'],
+    ['/dev/null', '$PLUGIN </dev/null', '1.1.0'],
+    ['closed', '$PLUGIN <&-', '1.1.0'],
+    ['a directory', '$PLUGIN </', '1.1.0'],
+    ['a terminal', `script -qec "stty -opost; $PLUGIN </dev/tty" /dev/null </dev/null`, '1.1.0'],
   ];
-  for (const [name, options, calls, stdout] of table) {
-    t.test(name, async (t) => t.strictSame(await call(options), { status: 0, calls, stdout, stderr: '' }));
+  for (const [what, line, version] of table) {
+    const { stdout, ms } = sh(line, { CNI_COMMAND: 'VERSION' });
+    t.equal(stdout, `{"cniVersion":"${version}",${versions}`, what);
+    t.ok(ms < 15_000, `${what}: not waited for`);
   }
 });
 
-t.test('errors before the verb: no verb is called, and one document says why', async (t) => {
-  const table: [string, FakeHostOptions, string[], string][] = [
-    [
-      'the environment, before stdin is read',
-      { env: { CNI_COMMAND: 'NOPE' }, stdin: 'x' },
-      ['stdout'],
-      errorText(4, 'unknown CNI_COMMAND: NOPE', { details: 'expected one of ADD, DEL, CHECK, GC, STATUS, VERSION' }),
-    ],
-    [
-      'stdin',
-      { env: env('ADD'), stdin: new CniError(5, 'error reading from stdin: EIO') },
-      ['readStdin', 'stdout'],
-      errorText(5, 'error reading from stdin: EIO'),
-    ],
-    [
-      'no JSON',
-      { env: env('ADD'), stdin: '[' },
-      ['readStdin', 'stdout'],
-      errorText(6, 'the network configuration is not JSON: Unexpected end of JSON input'),
-    ],
-    [
-      'the version of the configuration, once it is known',
-      { env: env('ADD'), stdin: '{"cniVersion":"0.3.1"}' },
-      ['readStdin', 'stdout'],
-      errorText(7, 'missing network name', {}, '0.3.1'),
-    ],
-    [
-      'the newest version for one that is not spoken',
-      { env: env('ADD'), stdin: '{"cniVersion":"9.0.0"}' },
-      ['readStdin', 'stdout'],
-      errorText(7, 'missing network name'),
-    ],
-    [
-      'the configuration',
-      { env: env('ADD'), stdin: conf.replace('}', ',"vlan":-1}') },
-      ['readStdin', 'stdout'],
-      errorText(7, 'vlan: -1 is not a VLAN id (0 to 4094)'),
-    ],
-  ];
-  for (const [name, options, calls, stdout] of table) {
-    t.test(name, async (t) => t.strictSame(await call(options), { status: 1, calls, stdout, stderr: '' }));
-  }
+t.test('VERSION on a socket, which is what Node gives to its children', async (t) => {
+  const [file = '', ...args] = plugin;
+  const versionEnv = { ...env, CNI_COMMAND: 'VERSION' };
+  const { stdout } = spawnSync(file, args, { encoding: 'utf8', env: versionEnv, input: '{"cniVersion":"0.3.1"}' });
+  t.equal(stdout, `{"cniVersion":"0.3.1",${versions}`);
+  const child = spawn(file, args, { env: versionEnv });
+  const answer = await new Promise<string>((resolve) => {
+    child.stdout.once('data', (bytes: Buffer) => resolve(bytes.toString()));
+  });
+  t.equal(answer, `{"cniVersion":"1.1.0",${versions}`, 'silent and open');
+  child.stdin.destroy();
 });
 
-t.test('errors of the verb', async (t) => {
-  const failing = (thrown: unknown) => () => {
-    throw thrown;
-  };
-  const table: [string, unknown, string][] = [
-    [
-      'one of ours goes out as it is',
-      new CniError(11, 'busy', { details: 'by me' }),
-      errorText(11, 'busy', { details: 'by me' }),
-    ],
-    ['any other is internal', new TypeError('x is undefined'), errorText(999, 'x is undefined')],
-    ['what is no error', 'oops', errorText(999, 'oops')],
-  ];
-  for (const [name, thrown, stdout] of table) {
-    t.test(name, async (t) => {
-      const { status, stdout: text, stderr } = await call({ env: env('DEL'), stdin: conf }, failing(thrown));
-      t.strictSame([status, text, stderr], [1, stdout, '']);
-    });
-  }
-});
-
-t.test('ADD undoes when nobody wants its result any more', async (t) => {
-  const undo = (calls: string[], errors: Error[]) => (context: Context | Context<IpamConf>) =>
-    context.onAbort(() => {
-      calls.push('undo');
-      return errors;
-    });
-  t.test('a signal came', async (t) => {
-    const calls: string[] = [];
-    const { status, stdout } = await call({ env: env('ADD'), stdin: conf, signal: 'SIGTERM' }, undo(calls, []));
-    t.strictSame(
-      [status, stdout, calls],
-      [1, errorText(11, 'terminated by SIGTERM', { details: 'ADD has undone what it had done' }), ['undo']],
-    );
+t.test('VERSION on a pipe that is open and silent', async (t) => {
+  const child = spawn('sh', ['-c', `sleep 30 | (exec ${shWords(plugin)})`], {
+    env: { ...env, CNI_COMMAND: 'VERSION' },
+    detached: true,
   });
-  t.test('a signal came, and something could not be undone', async (t) => {
-    const { stdout } = await call({ env: env('ADD'), stdin: conf, signal: 'SIGINT' }, undo([], [new Error('EBUSY')]));
-    const details = 'ADD has undone what it had done; not undone: EBUSY';
-    t.equal(stdout, errorText(11, 'terminated by SIGINT', { details }));
-  });
-  t.test('a signal came to a process that is an IPAM plugin', async (t) => {
-    const calls: string[] = [];
-    const { status } = await call({ env: env('ADD'), stdin: ipamConf, signal: 'SIGTERM' }, undo(calls, []));
-    t.strictSame([status, calls], [1, ['undo']]);
-  });
-  t.test('nobody reads stdout', async (t) => {
-    const calls: string[] = [];
-    const done = await call({ env: env('ADD'), stdin: conf, isRead: false }, undo(calls, [new Error('EBUSY')]));
-    t.strictSame(
-      [done.status, done.stdout, done.stderr, calls],
-      [1, '', 'tsbridge: could not undo: EBUSY\n', ['undo']],
-    );
-  });
-  t.test('the result cannot be expressed', async (t) => {
-    const host = fakeHost({ env: env('ADD'), stdin: '{"cniVersion":"0.2.0","name":"net","ipam":{"type":"dhcp"}}' });
-    const calls: string[] = [];
-    const add: Verbs['add'] = (context) => {
-      undo(calls, [])(context);
-      return { ...result, ips: [] };
-    };
-    const verbs: Verbs = { ...recorder([]), add };
-    t.equal(await dispatch(host, new Call(host), verbs), 1);
-    const msg = 'cniVersion: 0.2.0 cannot express a result without addresses; expected 0.3.0 or newer, or ipam';
-    t.strictSame([host.written.stdout, calls], [errorText(7, msg, {}, '0.2.0'), ['undo']]);
-  });
-  t.test('not when all is well', async (t) => {
-    const calls: string[] = [];
-    const { status } = await call({ env: env('ADD'), stdin: conf }, undo(calls, []));
-    t.strictSame([status, calls], [0, []]);
-  });
-  t.test('a signal during a DEL changes nothing: what it has begun it has done', async (t) => {
-    const { status, stdout } = await call({ env: env('DEL'), stdin: conf, signal: 'SIGTERM' });
-    t.strictSame([status, stdout], [0, '']);
-  });
-});
-
-t.test('only the first error of a call is written', async (t) => {
-  const host = fakeHost({});
-  const one = new Call(host);
-  t.equal(one.fail(new Error('first')), 1);
-  t.equal(one.fail(new Error('second')), 1);
-  t.equal(host.written.stdout, errorText(999, 'first'));
-});
-
-t.test('what a verb is given', async (t) => {
-  let seen: Context | Context<IpamConf> | undefined;
-  await call(
-    { env: { ...env('ADD'), CNI_ARGS: 'K8S_POD_NAMESPACE=ns;K8S_POD_NAME=p' }, stdin: ` ${conf}\n`, signal: 'SIGHUP' },
-    (context) => {
-      seen = context;
-    },
+  const first = await new Promise<string>((resolve) =>
+    child.stdout.once('data', (bytes: Buffer) => resolve(bytes.toString())),
   );
-  t.strictSame(seen?.request, {
-    command: 'ADD',
-    containerID: 'pod-1',
-    netns: '/run/netns/x',
-    ifname: 'eth0',
-    args: { pod: { namespace: 'ns', name: 'p' } },
-    path: '/opt/cni/bin',
-    allowOwnNetns: false,
-    warnings: [],
-  });
-  t.equal(Buffer.from(seen?.stdin ?? []).toString(), ` ${conf}\n`, 'the very bytes, for a delegate');
-  t.equal(seen?.bootId(), '11111111-2222-3333-4444-555555555555');
+  t.equal(first, `{"cniVersion":"1.1.0",${versions}`, 'it has answered while the other end was open');
+  t.equal(child.exitCode, null, 'the other end is open still');
+  // The group that was started here: sh and sleep.
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
 });
+
+t.test('what may be wrong with stdin', async (t) => {
+  const empty = errorText('1.1.0', 6, 'the network configuration is empty; expected a JSON object');
+  const tooMuch = errorText('1.1.0', 5, 'error reading from stdin: more than 4 MiB', {
+    details: 'a network configuration is some kilobytes',
+  });
+  const table: [string, string, string][] = [
+    ['empty', '$PLUGIN </dev/null', empty],
+    ['closed', '$PLUGIN <&-', empty],
+    ['a directory', '$PLUGIN </', errorText('1.1.0', 5, 'error reading from stdin: EISDIR')],
+    ['endless', '$PLUGIN </dev/zero', tooMuch],
+    ['a byte more than there may be', 'head -c 4194305 /dev/zero | $PLUGIN', tooMuch],
+    [
+      'slow, in pieces',
+      `(printf '{"cniVersion":'; sleep 0.2; printf '"0.4.0"}') | $PLUGIN`,
+      errorText('0.4.0', 7, 'missing network name'),
+    ],
+  ];
+  for (const [what, line, expected] of table) {
+    const { stdout, status } = sh(line);
+    t.strictSame([stdout, status], [expected, 1], what);
+  }
+});
+
+t.test('stdout is written whole, however slowly it is read', async (t) => {
+  const { stdout } = sh(`echo '${conf}' | $ODD_PLUGIN | (sleep 0.5; cat)`, { ODD: 'long' });
+  t.equal(stdout.length > 4_000_000, true, 'far beyond what a pipe holds');
+  t.equal(JSON.parse(stdout).dns.search.length, 65_536);
+});
+
+t.test('nobody reads stdout', async (t) => {
+  const { stdout, stderr } = sh(`(echo '${conf}' | $ODD_PLUGIN; echo "status $?" >&2) | exec true`, { ODD: 'long' });
+  t.strictSame([stdout, stderr], ['', 'status 1\n']);
+});
+
+t.test('what escapes from the work is reported', async (t) => {
+  const table: [string, string][] = [
+    ['callback', 'thrown in a callback'],
+    ['rejection', 'rejected and not awaited'],
+    ['never', 'the process ended before its work did'],
+  ];
+  for (const [what, message] of table) {
+    const { stdout, status } = sh(`echo '${conf}' | $ODD_PLUGIN`, { ODD: what });
+    t.strictSame([stdout, status], [errorText('1.0.0', 999, message), 1], what);
+  }
+});
+
+t.test('a signal while ADD works undoes it', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    const { stdout, stderr, status } = await signalled('busy', signal);
+    const msg = `terminated by ${signal}`;
+    t.equal(stdout, errorText('1.0.0', 11, msg, { details: 'ADD has undone what it had done' }), signal);
+    t.strictSame([stderr, status], ['working\nundone\n', 1], signal);
+  }
+});
+
+t.test('a signal ends a wait in the kernel', async (t) => {
+  const { stdout, stderr, ms } = await signalled('asleep', 'SIGTERM');
+  t.match(stdout, /"msg": "terminated by SIGTERM"/);
+  t.equal(stderr, 'working\npoll: -4\n', 'EINTR');
+  t.ok(ms < 4500, 'not the whole time');
+});
+
+const signalled = (what: string, signal: NodeJS.Signals) => {
+  const [file = '', ...args] = odd;
+  const begun = performance.now();
+  const child = spawn(file, args, { env: { ...env, ODD: what } });
+  child.stdin.end(conf);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    stdout += bytes;
+  });
+  child.stderr.on('data', (bytes: Buffer) => {
+    // Later than the line after the one that wrote this.
+    if (stderr === '') setTimeout(() => child.kill(signal), 300);
+    stderr += bytes;
+  });
+  return new Promise<{ stdout: string; stderr: string; status: number | null; ms: number }>((resolve) => {
+    child.on('close', (status) => resolve({ stdout, stderr, status, ms: performance.now() - begun }));
+  });
+};
