@@ -36,6 +36,24 @@ export interface VlanRange {
   maxID: number;
 }
 
+/** The protocols whose ports of the host can be mapped. */
+export type Protocol = 'tcp' | 'udp' | 'sctp';
+
+/** An entry of runtimeConfig.portMappings. */
+export interface PortMapping {
+  hostPort: number;
+  containerPort: number;
+  protocol: Protocol;
+  hostIP?: string; // canonical; 0.0.0.0 and :: are every address of their family, absent is every one of both
+}
+
+/** The ports of the host that lead to the container, and how. */
+export interface HostPortsConf {
+  mappings: PortMapping[]; // at least one; no two for the same port
+  snat: boolean; // masquerade connections from where the pod would answer directly
+  masqAll: boolean; // masquerade every connection
+}
+
 /** The network configuration, valid wherever it is met: refusals happen while it is made. */
 export interface NetConf {
   cniVersion: string; // one of `supportedVersions`
@@ -63,6 +81,7 @@ export interface NetConf {
   ipam?: HostLocalConf | DelegatedIpamConf; // absent: L2 only
   ipamTimeoutMs?: number; // for one call of another IPAM plugin
   dns: Dns;
+  hostPorts?: HostPortsConf; // with the capability portMappings, when there are any
   prevResult?: Result;
   /** GC: attachments to keep; absent when the key is absent or null. */
   validAttachments?: { containerID: string; ifname: string }[];

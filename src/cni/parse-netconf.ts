@@ -4,6 +4,7 @@ import type { Judge } from './judge.ts';
 import { logLevels } from './log-level.ts';
 import { macProblem, parseMac } from './mac.ts';
 import type { DelegatedIpamConf, HostLocalConf, IpamConf, NetConf, VlanRange } from './netconf.ts';
+import { parseHostPorts } from './parse-host-ports.ts';
 import { parseHostLocal, rawRangeSets, requestedIps } from './parse-ipam.ts';
 import { type Command, ifnameProblem, isSafeName, type Request } from './request.ts';
 import type { Result } from './result.ts';
@@ -11,6 +12,7 @@ import { inexpressible } from './result-format.ts';
 import { parseResultReporting, resultVersion } from './result-parse.ts';
 import { dns } from './route.ts';
 import {
+  anything,
   bool,
   converted,
   foldKeys,
@@ -210,7 +212,8 @@ export const mainShape = {
   statusErrorWhenFull: bool,
   dns,
   args: () => object({ cni: () => object({ ips: requestedIps, mac }) }),
-  runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets, mac }),
+  // What portMappings are, parse-host-ports.ts decides, and whether they are tsbridge's at all.
+  runtimeConfig: () => object({ ips: requestedIps, ipRanges: rawRangeSets, mac, portMappings: anything }),
   logLevel,
   logFile: text,
 };
@@ -250,6 +253,10 @@ function parseMainRole(source: Source): { role: 'main'; conf: NetConf } {
   if (values.ipamTimeoutMs !== undefined) conf.ipamTimeoutMs = values.ipamTimeoutMs;
   const backend = masqBackend(values, source);
   if (backend) conf.ipMasqBackend = backend;
+  if (values.runtimeConfig?.portMappings !== undefined) {
+    const hostPorts = parseHostPorts(json, source.report);
+    if (hostPorts) conf.hostPorts = hostPorts;
+  }
   if (values.logLevel) conf.logLevel = values.logLevel;
   if (values.logFile) conf.logFile = values.logFile;
   const prevResult = parsePrevResult(source);
@@ -322,6 +329,7 @@ function refuseCombinations(conf: NetConf, { report, warnings, cniVersion, reque
   if (!conf.ipam && resultFamily(cniVersion) === 1 && request.command === 'ADD') throw inexpressible(cniVersion);
   // As in the Go plugin, these do nothing on a network without addresses.
   if (!conf.ipam && conf.ipMasq) warnings.push('ipMasq: true does nothing without ipam');
+  if (!conf.ipam && conf.hostPorts) warnings.push('runtimeConfig.portMappings: they do nothing without ipam');
   if (!conf.ipam && conf.isGateway) warnings.push('isGateway: true does nothing without ipam');
 }
 

@@ -80,6 +80,9 @@ export const textAs = <T>(convert: (value: string) => T | Refusal): Schema<T> =>
     return value.includes('\0') ? refuse(`${quote(value)} contains a NUL character`) : convert(value);
   });
 
+/** Any value, for somebody else to judge. */
+export const anything = (): Schema<unknown> => leaf((value) => value);
+
 /** Any text. */
 export const text = (): Schema<string> => textAs((value) => value);
 

@@ -1,3 +1,4 @@
+import { hostPortShape } from '../cni/parse-host-ports.ts';
 import { hostLocalShape, rangeShape } from '../cni/parse-ipam.ts';
 import { mainShape } from '../cni/parse-netconf.ts';
 import { isObject } from '../cni/schema.ts';
@@ -16,7 +17,7 @@ export function unknownKeys(json: object): string[] {
   const { ipam } = json as { ipam?: unknown };
   const isOwnIpam = isObject(ipam) && ['host-local', 'tsbridge'].includes(String((ipam as { type?: unknown }).type));
   return [
-    ...unknownIn(json, [...conventional, ...Object.keys(mainShape)], ''),
+    ...unknownIn(json, [...conventional, ...Object.keys(mainShape), ...Object.keys(hostPortShape)], ''),
     ...(isOwnIpam ? unknownIn(ipam, ['type', ...Object.keys(hostLocalShape)], 'ipam.') : []),
     ...(isOwnIpam ? unknownInRanges((ipam as { ranges?: unknown }).ranges) : []),
   ];

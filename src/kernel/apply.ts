@@ -250,13 +250,13 @@ export class Application implements Surroundings {
   private applyFirewall(ops: readonly FirewallOp[]): void {
     const started = nowMs();
     const changed = this.whateverTheAnswer(
-      () => ops.flatMap(firewallInverse),
+      () => ops.flatMap((op) => firewallInverse(op, [])),
       () => this.options.firewall().apply(ops, this.options.living),
     );
     const ms = elapsed(started);
     for (const [i, op] of ops.entries()) {
       if (!changed[i]) continue;
-      this.undo.push(...firewallInverse(op));
+      this.undo.push(...firewallInverse(op, this.undo));
       this.changed(op, ms);
     }
   }
@@ -302,12 +302,17 @@ export function undoAll(options: ApplyOptions, ops: readonly Op[]): Error[] {
   return errors;
 }
 
-function firewallInverse(op: FirewallOp): Op[] {
+function firewallInverse(op: FirewallOp, undo: readonly Op[]): Op[] {
   switch (op.op) {
     case 'masq.add':
       return [{ op: 'masq.del', network: op.network, address: op.address, comment: op.comment }];
     case 'spoofcheck.add':
       return [{ op: 'spoofcheck.del', dev: op.dev }];
+    case 'hostport.add': {
+      // One for all ports of the attachment.
+      const isThere = undo.some((inverse) => inverse.op === 'hostport.del' && inverse.comment === op.comment);
+      return isThere ? [] : [{ op: 'hostport.del', comment: op.comment }];
+    }
     default:
       return [];
   }

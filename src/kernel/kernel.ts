@@ -1,9 +1,10 @@
 import type { Attachment } from '../cni/attachment.ts';
 import type { CniError } from '../cni/error.ts';
-import type { Op, Where } from '../plan/op.ts';
+import type { HostPort, Op, Where } from '../plan/op.ts';
 import type {
   AddressState,
   FirewallGap,
+  HostPortState,
   LinkState,
   Living,
   LocalPrefixes,
@@ -63,6 +64,17 @@ export interface Kernel extends Disposable {
   /** The rule that checks, if somebody has removed it. */
   spoofCheckGaps(): FirewallGap[];
 
+  /** Loads what host ports need: for `hostport.add`, and everything below. Until then `hostport.del` only looks whether there are any. */
+  loadHostPorts(): Promise<void>;
+  /** Whether a `hostport.del` was carried out before that, and there are host ports: it has removed none. */
+  hasUnreadHostPorts(): boolean;
+  /** Throws CniError 102 when a living attachment with another comment has one of the ports. */
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void;
+  /** Every port of the host that is mapped. */
+  hostPorts(): HostPortState[];
+  /** What somebody has removed of what maps these ports, beside the ports themselves. */
+  hostPortGaps(ports: readonly HostPort[], masquerade: 'own' | 'all' | 'none'): FirewallGap[];
+
   /**
    * Carries out the operations in order. The inverse of each one that changed something is pushed onto `undo` the moment it is known to
    * have been done, so that a caller that catches an error can hand `undo` to the method below.
@@ -80,7 +92,7 @@ export interface Kernel extends Disposable {
    */
   nftablesUsable(): boolean;
   /** The error of a configuration that needs nf_tables on a kernel without it: CniError 104. */
-  nftablesMissing(): CniError;
+  nftablesMissing(what?: 'host ports'): CniError;
 
   /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;

@@ -83,6 +83,16 @@ function dumpIfThere(netns: Netns, index: number, netnsId: number): Reply[] {
   }
 }
 
+/** Every address of the namespace, without prefix length. */
+export function readLocalAddresses(netns: Netns): Set<string> {
+  const addresses = new Set<string>();
+  for (const reply of netns.route.dump(getAddresses(), { waitingFor: 'the addresses' })) {
+    const prefix = parseAddressState(reply)?.prefix;
+    if (prefix !== undefined) addresses.add(prefix.slice(0, prefix.indexOf('/')));
+  }
+  return addresses;
+}
+
 /** Unicast routes of all tables, or of one. */
 export function readRoutes(netns: Netns, filter: { table?: number } = {}): RouteState[] {
   return netns.route

@@ -13,9 +13,18 @@ import { makeFirewall } from './firewall/firewall.ts';
 import type { Firewall, MakeFirewall } from './firewall/port.ts';
 import type { Kernel } from './kernel.ts';
 import { Netns } from './netns.ts';
-import { readAddresses, readLink, readLinks, readPeer, readPortsInVlan, readRoutes, readVlans } from './observe.ts';
+import {
+  readAddresses,
+  readLink,
+  readLinks,
+  readLocalAddresses,
+  readPeer,
+  readPortsInVlan,
+  readRoutes,
+  readVlans,
+} from './observe.ts';
 import { linksWithAdvertisedRoutes } from './router-advertisements.ts';
-import { readSysctl } from './sysctl.ts';
+import { readSysctl, setSysctl } from './sysctl.ts';
 
 const SOL_SOCKET = 1; // asm-generic/socket.h
 const SO_NETNS_COOKIE = 71;
@@ -55,10 +64,18 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
       return lock;
     },
     firewall() {
-      firewall ??= make(() => {
-        netfilter ??= NetlinkSocket.open(sys, protocol.NETFILTER);
-        return netfilter;
-      });
+      firewall ??= make(
+        () => {
+          netfilter ??= NetlinkSocket.open(sys, protocol.NETFILTER);
+          return netfilter;
+        },
+        {
+          hasLink: (dev) => readLink(theHost(), dev) !== undefined,
+          localAddresses: () => readLocalAddresses(theHost()),
+          readSysctl,
+          setSysctl,
+        },
+      );
       return firewall;
     },
   } satisfies ApplyOptions;
@@ -94,12 +111,17 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     spoofChecked: (dev) => options.firewall().spoofChecked(dev),
     spoofCheckedAll: () => options.firewall().spoofCheckedAll(),
     spoofCheckGaps: () => options.firewall().spoofCheckGaps(),
+    loadHostPorts: () => options.firewall().loadHostPorts(),
+    hasUnreadHostPorts: () => options.firewall().hasUnreadHostPorts(),
+    refuseTakenHostPorts: (ports, comment) => options.firewall().refuseTakenHostPorts(ports, comment),
+    hostPorts: () => options.firewall().hostPorts(),
+    hostPortGaps: (ports, masquerade) => options.firewall().hostPortGaps(ports, masquerade),
     apply(ops: readonly Op[], undo: Op[], living?: Living) {
       new Application({ ...options, living }, undo).run(ops);
     },
     undo: (ops) => undoAll(options, ops),
     nftablesUsable: () => options.firewall().usable(),
-    nftablesMissing: () => options.firewall().missing(),
+    nftablesMissing: (what) => options.firewall().missing(what),
     removeGoLeftovers: (attachment) => options.firewall().removeGoLeftovers(attachment),
     otherRulesInForce: (attachment, wanted) => options.firewall().otherRulesInForce(attachment, wanted),
     shareBridges: () => options.bridgeLock().share(),

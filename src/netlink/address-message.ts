@@ -47,7 +47,7 @@ export const deleteAddress = (index: number, prefix: Prefix): Message => {
  * `ip addr show dev DEV`, to be dumped. Kernels before 4.20 give those of all links: filter again. `netnsId`: in the namespace that this
  * one knows by that number.
  */
-export function getAddresses(index: number, netnsId?: number): Message {
+export function getAddresses(index = 0, netnsId?: number): Message {
   const writer = begin(index, 0, 0);
   if (netnsId !== undefined) writer.u32(IFA.TARGET_NETNSID, netnsId);
   return { type: MessageType.GETADDR, flags: 0, body: writer.end() };

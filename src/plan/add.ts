@@ -5,6 +5,7 @@ import { mustPrefix } from '../ip/prefix.ts';
 import { bridgeMac, hostVethMac, vlanGatewayMac } from './addresses.ts';
 import type { ContainerEnd } from './container-end.ts';
 import { compareAddresses, gatewayAddresses, kernelRoutes } from './gateway.ts';
+import { hostPortOps } from './host-ports.ts';
 import { localPrefixes } from './masquerade.ts';
 import {
   attachmentComment,
@@ -64,6 +65,7 @@ export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wan
     ...gatewayOps(conf, wanted, snapshot),
     ...containerOps(conf, attachment, wanted, hasIpv6),
     ...masqueradeOps(conf, attachment, wanted),
+    ...hostPortOps(conf, attachment, wanted.ips, gatewayDevice(conf)),
     ...waitOps(conf, attachment, wanted, hasIpv6),
   ];
 }

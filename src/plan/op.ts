@@ -1,7 +1,27 @@
+import type { Protocol } from '../cni/netconf.ts';
 import type { Route } from '../cni/result.ts';
+import type { Family } from '../ip/address.ts';
+
+export type { Protocol } from '../cni/netconf.ts';
 
 /** The namespace that an operation works in: the plugin's own, or the one that CNI_NETNS names. */
 export type Where = 'host' | 'container';
+
+/** A port of the host that leads to one of a container. */
+export interface HostPort {
+  family: Family;
+  hostIp?: string; // absent: at every address of the host
+  protocol: Protocol;
+  hostPort: number;
+  address: string; // the container's, without prefix length
+  containerPort: number;
+}
+
+/**
+ * Whose connections through a host port are masqueraded: those from `subnets` (the pods' own, and 127.0.0.0/8), all, or none, which leaves
+ * neighbours on the bridge and 127.0.0.1 without an answer.
+ */
+export type HostPortSources = { masquerade: 'own'; subnets: string[] } | { masquerade: 'all' } | { masquerade: 'none' };
 
 /**
  * One change to the host, as plain data. Plans are lists of these; kernel/apply is the only thing that carries them out.
@@ -46,6 +66,11 @@ export type Op =
   | { op: 'spoofcheck.add'; dev: string; mac: string; comment: string }
   /** With `comment`, only when that is the comment of what checks `dev`. */
   | { op: 'spoofcheck.del'; dev: string; comment?: string }
+  | ({ op: 'hostport.add'; port: HostPort; comment: string } & HostPortSources)
+  /** All of the attachment. */
+  | { op: 'hostport.del'; comment: string }
+  /** Lets connections from 127.0.0.1 leave through `dev`, while there are host ports; what comes in there for 127.0.0.0/8 is dropped as before. */
+  | { op: 'hostport.loopback'; dev: string }
   /** Wait, by notification, until the link carries traffic (IFLA_OPERSTATE up). */
   | { op: 'wait.carrier'; in: Where; dev: string; timeoutMs: number }
   /** Wait, by notification, until no IPv6 address of `dev` is tentative; a failed duplicate check is an error. */
@@ -121,6 +146,12 @@ export function show(op: Op): string {
       return `nft drop frames from ${op.dev} unless ether saddr ${op.mac} # ${op.comment}`;
     case 'spoofcheck.del':
       return `nft stop checking frames from ${op.dev}`;
+    case 'hostport.add':
+      return `nft add element inet tsbridge ${showHostPort(op.port)} # ${op.comment}${op.masquerade === 'own' ? '' : `, masquerading ${op.masquerade}`}`;
+    case 'hostport.del':
+      return `nft stop mapping host ports # ${op.comment}`;
+    case 'hostport.loopback':
+      return `sysctl -w net/ipv4/conf/${op.dev}/route_localnet=1 # nft goes on dropping what comes from ${op.dev} to 127.0.0.0/8`;
     case 'wait.carrier':
       return `${prefixOf(op)}wait for ${op.dev} to carry traffic, at most ${op.timeoutMs} ms`;
     case 'wait.dad':
@@ -150,4 +181,10 @@ export function showRoute(route: Route): string {
   ]
     .filter(Boolean)
     .join(' ');
+}
+
+/** An element of its map in the words of nft: `ports4 { tcp . 8080 : 10.1.0.5 . 80 }`. */
+export function showHostPort({ family, hostIp, protocol, hostPort, address, containerPort }: HostPort): string {
+  const key = `${hostIp === undefined ? '' : `${hostIp} . `}${protocol} . ${hostPort}`;
+  return `ports${family}${hostIp === undefined ? '' : '.hostIP'} { ${key} : ${address} . ${containerPort} }`;
 }

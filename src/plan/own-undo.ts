@@ -22,6 +22,7 @@ function isOfAttachment(op: Op, hostVeth: string): boolean {
   switch (op.op) {
     case 'masq.del':
     case 'spoofcheck.del':
+    case 'hostport.del':
       return true;
     case 'link.del':
       return op.in === 'container' || op.dev === hostVeth;

@@ -1,4 +1,5 @@
 import type { Family } from '../ip/address.ts';
+import type { HostPort } from './op.ts';
 
 /** What the kernel says of a link. From RTM_NEWLINK, linux/if_link.h. */
 export interface LinkState {
@@ -54,6 +55,11 @@ export interface VlanState {
 export interface MasqState {
   network: string;
   address: string;
+  comment: string;
+}
+
+/** A port of the host that is mapped. */
+export interface HostPortState extends HostPort {
   comment: string;
 }
 

@@ -15,6 +15,7 @@ import { ownUndo } from '../plan/own-undo.ts';
 import { addResult } from './add-result.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
+import { prepareHostPorts, refuseTakenHostPorts } from './host-ports.ts';
 import { openIpam } from './ipam.ts';
 import { livingOthers } from './living.ts';
 import { chooseMasquerade, type Masquerade } from './masquerade.ts';
@@ -33,6 +34,7 @@ export async function add(context: Context): Promise<Result> {
   const kernel = openKernel(context);
   kernel.openContainer(request.netns, request.allowOwnNetns);
   const masquerade = await chooseMasquerade(conf, kernel, attachment);
+  await prepareHostPorts(kernel, conf);
   const ipam = await openIpam(context, kernel, attachment);
   kernel.shareBridges();
 
@@ -86,6 +88,7 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   refuseExistingHostEnd(kernel, conf, attachment);
   let snapshot = observeHost(kernel, conf, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
+  refuseTakenHostPorts(kernel, conf, attachment);
   ipam?.refuse();
 
   const undo: Op[] = [];

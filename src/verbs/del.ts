@@ -10,6 +10,7 @@ import { attachmentComment, hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import type { Context } from './context.ts';
 import { removeUnusedGateway } from './gateway-reap.ts';
+import { removeUnreadHostPorts } from './host-ports.ts';
 import { openIpam } from './ipam.ts';
 import { livingOthers } from './living.ts';
 import { nodeSalt } from './node-salt.ts';
@@ -40,6 +41,7 @@ export async function del(context: Context): Promise<void> {
 
   // Until all is done nobody may get its addresses.
   const held = await heldByIpam(ipam, errors);
+  if (conf.hostPorts) await kernel.loadHostPorts();
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
   const rules = firewallOps(attachment);
   const previous = (conf.prevResult?.ips ?? []).map(({ address }) => address.slice(0, address.indexOf('/')));
@@ -57,6 +59,7 @@ export async function del(context: Context): Promise<void> {
   } catch {
     for (const op of rules) attempt(() => kernel.apply([op], []));
   }
+  await removeUnreadHostPorts(kernel, [attachment], (_, error) => errors.push(asCniError(error)));
   await removeIptablesRules(conf, attachment, held, errors);
   try {
     const leftovers = await kernel.removeGoLeftovers(attachment);
@@ -133,6 +136,7 @@ async function removeOtherPlugins(context: Context, kernel: Kernel, attachment: 
 function firewallOps(attachment: Attachment): Op[] {
   const comment = attachmentComment(attachment);
   return [
+    { op: 'hostport.del', comment },
     { op: 'spoofcheck.del', dev: hostVethName(attachment), comment },
     { op: 'masq.clear', network: attachment.network, comment },
   ];

@@ -31,6 +31,7 @@ import { removeRest } from './remove-rest.ts';
 export async function gc(context: Context): Promise<void> {
   const { conf, log } = context;
   const kernel = openKernel(context);
+  await kernel.loadHostPorts();
   const ipam = await openIpam(context, kernel, { network: conf.name, containerID: '', ifname: '' });
   const collection: Collection = { context, kernel, errors: [] };
   const { errors } = collection;
@@ -77,12 +78,14 @@ interface Found {
   masqueraded: MasqState[];
   checked: { dev: string; comment: string }[]; // of all networks
   pairs: LinkState[]; // their host ends, of all networks
+  ports: string[]; // comments of host ports, of all networks
 }
 
 const lookAround = (kernel: Kernel, network: string): Found => ({
   masqueraded: kernel.masqueraded(network),
   checked: kernel.spoofCheckedAll(),
   pairs: kernel.links('host', { kind: 'veth' }),
+  ports: [...new Set(kernel.hostPorts().map(({ comment }) => comment))],
 });
 
 /** Removes all of stale attachments but their leases: pairs, whoever has made them, and rules of ours and of the reference plugin's. */
@@ -142,7 +145,7 @@ function strangersOf(kernel: Kernel, { bridge }: NetConf): Map<string, LinkState
 /** With a list: what was found of attachments that are not among those to keep, and had no lease. */
 async function removeOthers(
   { context, kernel, errors }: Collection,
-  { masqueraded, checked, pairs }: Found,
+  { masqueraded, checked, pairs, ports }: Found,
   keep: readonly { containerID: string; ifname: string }[],
 ): Promise<void> {
   const network = context.conf.name;
@@ -159,6 +162,9 @@ async function removeOthers(
     ...checked
       .filter(({ dev, comment }) => isOf(network, comment, () => kernel.link('host', dev)) && !names.has(dev))
       .map(spoofOp),
+    ...ports
+      .filter((comment) => isOf(network, comment, () => pairOf(kernel, comment)) && !comments.has(comment))
+      .map(portOp),
   ]);
   const attachments = stale.flatMap(({ alias = '' }) => attachmentOfAlias(alias) ?? []);
   for (const failed of (await removeRest(kernel, context.log, attachments)).values())
@@ -176,7 +182,7 @@ const retryMs = 20;
 function removeDead({ context, kernel, errors }: Collection): void {
   const network = context.conf.name;
   const body = () => {
-    const { masqueraded, checked, pairs } = lookAround(kernel, network);
+    const { masqueraded, checked, pairs, ports } = lookAround(kernel, network);
     const names = new Set(pairs.map(({ name }) => name));
     const isDead = (comment: string) => {
       const hash = attachmentHashOfComment(comment);
@@ -185,6 +191,7 @@ function removeDead({ context, kernel, errors }: Collection): void {
     removeRules({ kernel, errors }, [
       ...masqOps(masqueraded, isDead),
       ...checked.filter(({ dev, comment }) => !names.has(dev) && isOf(network, comment, () => undefined)).map(spoofOp),
+      ...ports.filter((comment) => isDead(comment) && isOf(network, comment, () => undefined)).map(portOp),
     ]);
   };
   for (let waited = 0; waited <= aloneTimeoutMs; waited += retryMs) {
@@ -209,6 +216,13 @@ const masqOps = (states: readonly MasqState[], isStale: (comment: string) => boo
     .map(({ network, address, comment }): Op => ({ op: 'masq.del', network, address, comment }));
 
 const spoofOp = ({ dev, comment }: { dev: string; comment: string }): Op => ({ op: 'spoofcheck.del', dev, comment });
+
+const portOp = (comment: string): Op => ({ op: 'hostport.del', comment });
+
+function pairOf(kernel: Kernel, comment: string): LinkState | undefined {
+  const hash = attachmentHashOfComment(comment);
+  return hash === undefined ? undefined : kernel.link('host', hostVethNameOf(hash));
+}
 
 /** A comment too long to name the network (see attachmentComment) belongs to it for certain only when its pair is gone. */
 const isOf = (network: string, comment: string, pair: () => LinkState | undefined): boolean =>

@@ -4,9 +4,10 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Logger } from '../log/logger.ts';
 import { attachmentComment, hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
+import { removeUnreadHostPorts } from './host-ports.ts';
 
 /**
- * Removes what attachments have left whose interfaces are gone, all but their leases: what masquerades and checks, in nf_tables and iptables.
+ * Removes what attachments have left whose interfaces are gone, all but their leases: what masquerades, checks and maps ports, in nf_tables and iptables.
  * Returns what could not be removed, by attachment.
  */
 export async function removeRest(
@@ -29,6 +30,7 @@ export async function removeRest(
       }
     }
   }
+  await removeUnreadHostPorts(kernel, attachments, fails);
   for (const attachment of attachments) {
     const { removed, errors } = await kernel.removeGoLeftovers(attachment);
     for (const rule of removed) log.change('removed what another plugin had made', { rule });
@@ -40,6 +42,7 @@ export async function removeRest(
 function ruleOps(attachment: Attachment): Op[] {
   const comment = attachmentComment(attachment);
   return [
+    { op: 'hostport.del', comment },
     { op: 'spoofcheck.del', dev: hostVethName(attachment), comment },
     { op: 'masq.clear', network: attachment.network, comment },
   ];

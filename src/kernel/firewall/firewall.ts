@@ -1,38 +1,62 @@
 import type { Attachment } from '../../cni/attachment.ts';
-import type { CniError } from '../../cni/error.ts';
+import { CniError, code } from '../../cni/error.ts';
 import { type Family, familyOf, formatIp, ipFromBytes } from '../../ip/address.ts';
 import { addressBytes } from '../../netlink/nftables/address.ts';
 import { elementsIn, getElement, getElements } from '../../netlink/nftables/set.ts';
 import { NftWriter } from '../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
-import { show } from '../../plan/op.ts';
-import type { FirewallGap, Living, LocalPrefixes, MasqState, RulesInForce, WantedRules } from '../../plan/state.ts';
+import { attachmentHashOfComment, hostVethNameOf } from '../../plan/names.ts';
+import { type HostPort, show } from '../../plan/op.ts';
+import type {
+  FirewallGap,
+  HostPortState,
+  Living,
+  LocalPrefixes,
+  MasqState,
+  RulesInForce,
+  WantedRules,
+} from '../../plan/state.ts';
 import { removeGoLeftovers } from '../leftovers/leftovers.ts';
 import { commit, dumper } from '../nftables/commit.ts';
-import { meansNoNetfilter, nftablesMissing, refuseUnclear } from '../nftables/error.ts';
+import { hostPortRemedy, meansNoNetfilter, nftablesMissing, refuseUnclear } from '../nftables/error.ts';
 import type { Dump, Step } from '../nftables/transaction.ts';
 import { masqueradeGaps, spoofCheckGaps } from './gaps.ts';
+import { HostPortLook } from './host-port-look.ts';
 import { FAMILY } from './masquerade.ts';
 import { MasqAdd } from './masquerade-add.ts';
 import { MasqDel } from './masquerade-del.ts';
 import { setName, TABLE } from './names.ts';
-import type { Firewall, FirewallOp, MakeFirewall } from './port.ts';
+import type { Firewall, FirewallOp, MakeFirewall, Neighbourhood } from './port.ts';
 import { type Checked, readChecked, SpoofCheckAdd, SpoofCheckDel } from './spoof-check.ts';
 import { nftablesUsable } from './usable.ts';
 
-/** Masquerade and MAC spoof checks in nf_tables. */
-export const makeFirewall: MakeFirewall = (open) => new NftFirewall(open);
+/** Masquerade, MAC spoof checks and host ports in nf_tables. */
+export const makeFirewall: MakeFirewall = (open, neighbourhood = nobody) => new NftFirewall(open, neighbourhood);
+
+/** Whoever has a comment is alive. */
+const nobody: Neighbourhood = {
+  hasLink: () => true,
+  localAddresses: () => new Set(),
+  readSysctl: () => undefined,
+  setSysctl: () => ({ changed: false }),
+};
+
+type HostPorts = typeof import('./hostports/hostports.ts');
 
 class NftFirewall implements Firewall {
   private readonly open: () => NetlinkSocket;
+  private readonly neighbourhood: Neighbourhood;
+  private hostPortsModule: HostPorts | undefined;
+  private isUnread = false;
 
-  constructor(open: () => NetlinkSocket) {
+  constructor(open: () => NetlinkSocket, neighbourhood: Neighbourhood) {
     this.open = open;
+    this.neighbourhood = neighbourhood;
   }
 
   apply(ops: readonly FirewallOp[], living?: Living): boolean[] {
     const changed = ops.map(() => false);
-    const parts = stepsOf(ops, living);
+    const parts = stepsOf(ops, living, () => this.hostPortSteps());
     const socket = this.socket();
     if (!socket) {
       if (ops.every(isDelOp)) return changed; // SPEC "DEL": of what the kernel cannot have there is nothing to remove.
@@ -43,7 +67,10 @@ class NftFirewall implements Firewall {
       parts.map(({ step }) => step),
       (one) => show((parts.find(({ step }) => step === one) as Part).op),
     );
-    for (const { step } of parts) step.mark(changed);
+    for (const { step } of parts) {
+      step.mark(changed);
+      step.finish?.();
+    }
     return changed;
   }
 
@@ -90,12 +117,32 @@ class NftFirewall implements Firewall {
     return spoofCheckGaps(this.open());
   }
 
+  async loadHostPorts(): Promise<void> {
+    this.hostPortsModule ??= await import('./hostports/hostports.ts');
+  }
+
+  hasUnreadHostPorts(): boolean {
+    return this.isUnread;
+  }
+
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void {
+    this.loaded().refuseTaken(this.open(), ports, comment, this.isAlive);
+  }
+
+  hostPorts(): HostPortState[] {
+    return this.loaded().readPorts(this.dump);
+  }
+
+  hostPortGaps(ports: readonly HostPort[], masquerade: 'own' | 'all' | 'none'): FirewallGap[] {
+    return this.loaded().readGaps(this.dump, ports, masquerade);
+  }
+
   usable(): boolean {
     return nftablesUsable(this.open);
   }
 
-  missing(): CniError {
-    return nftablesMissing();
+  missing(what?: 'host ports'): CniError {
+    return what ? nftablesMissing(`cannot map ${what}`, undefined, hostPortRemedy) : nftablesMissing();
   }
 
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }> {
@@ -105,6 +152,50 @@ class NftFirewall implements Firewall {
   async otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce> {
     const { inForce } = await import('../leftovers/in-force.ts');
     return inForce(this.open, attachment, wanted);
+  }
+
+  private loaded(): HostPorts {
+    if (!this.hostPortsModule) throw new CniError(code.internal, 'what host ports need has not been loaded');
+    return this.hostPortsModule;
+  }
+
+  /** An attachment lives as long as its pair: the kernel removes that with the container's namespace. */
+  private readonly isAlive = (comment: string): boolean => {
+    const hash = attachmentHashOfComment(comment);
+    return hash === undefined || this.neighbourhood.hasLink(hostVethNameOf(hash));
+  };
+
+  private hostPortSteps(): HostPortSteps {
+    return {
+      add: () => {
+        const { HostPortAdd, Loopback, forgetBeforeAdd } = this.loaded();
+        const loopback = new Loopback(this.neighbourhood);
+        const step = new HostPortAdd(this.isAlive, loopback);
+        const finish = () => {
+          try {
+            loopback.switchOn();
+          } catch (error) {
+            this.apply(step.comments.map((comment) => ({ op: 'hostport.del', comment })));
+            throw error;
+          }
+          forgetBeforeAdd(this.open(), step.changed, () => this.neighbourhood.localAddresses());
+        };
+        return Object.assign(step, { finish });
+      },
+      del: () => {
+        if (!this.hostPortsModule) return undefined;
+        const { HostPortDel, Loopback, forgetAfterDel } = this.hostPortsModule;
+        const step = new HostPortDel(new Loopback(this.neighbourhood));
+        return Object.assign(step, { finish: () => forgetAfterDel(this.open(), step.removed) });
+      },
+      look: () => {
+        const step = new HostPortLook();
+        const finish = () => {
+          this.isUnread = step.found;
+        };
+        return Object.assign(step, { finish });
+      },
+    };
   }
 
   private pods(network: string, family: Family): MasqState[] {
@@ -118,8 +209,15 @@ class NftFirewall implements Firewall {
   }
 }
 
-/** A step that knows which of the operations made a difference. */
-type OpStep = Step & { mark(changed: boolean[]): void };
+/** A step that knows which of the operations made a difference. `finish`: what is left to do after the transaction. */
+type OpStep = Step & { mark(changed: boolean[]): void; finish?(): void };
+
+/** Makes the steps of host ports; `del` only when what they need is loaded. */
+interface HostPortSteps {
+  add(): InstanceType<HostPorts['HostPortAdd']>;
+  del(): InstanceType<HostPorts['HostPortDel']> | undefined;
+  look(): HostPortLook;
+}
 
 /** A step, and an operation that stands for it. */
 interface Part {
@@ -132,7 +230,7 @@ interface Part {
  * The operations as steps: those on the same sets together, what adds before what deletes. A step that deletes has one beside it that puts back
  * what `living` knows, if it is missing.
  */
-function stepsOf(ops: readonly FirewallOp[], living: Living | undefined): Part[] {
+function stepsOf(ops: readonly FirewallOp[], living: Living | undefined, hostPorts: () => HostPortSteps): Part[] {
   const adding: Part[] = [];
   const deleting: Part[] = [];
   for (const [i, op] of ops.entries()) {
@@ -153,6 +251,20 @@ function stepsOf(ops: readonly FirewallOp[], living: Living | undefined): Part[]
       case 'masq.clear':
         for (const family of living?.masqueraded ?? []) masqAddIn(adding, op, family, living);
         for (const family of [4, 6] as const) masqDelIn(deleting, op, family).addAllOf(op.comment, i);
+        break;
+      case 'hostport.add':
+        stepIn(adding, 'hostports', op, hostPorts().add).add(op, i);
+        break;
+      case 'hostport.loopback':
+        stepIn(adding, 'hostports', op, hostPorts().add).addLoopback(op.dev, i);
+        break;
+      case 'hostport.del': {
+        const known = deleting.find((part) => part.key === 'hostports')?.step as ReturnType<HostPortSteps['del']>;
+        const step = known ?? hostPorts().del();
+        step?.add(op.comment, i);
+        // First: MasqDel wants to know what goes with it.
+        if (!known) deleting.unshift({ key: step ? 'hostports' : 'look', step: step ?? hostPorts().look(), op });
+      }
     }
   }
   return [...adding, ...deleting];
@@ -179,4 +291,4 @@ function stepIn<S extends OpStep>(parts: Part[], key: string, op: FirewallOp, ma
   return step;
 }
 
-const isDelOp = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del';
+const isDelOp = ({ op }: FirewallOp) => op === 'masq.del' || op === 'spoofcheck.del' || op === 'hostport.del';

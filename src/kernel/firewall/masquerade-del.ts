@@ -40,7 +40,7 @@ export class MasqDel implements Step {
   private isLast = false; // no pod is left
   private rules: Rule[] = []; // of all networks; read only for the last pod
   private sets: string[] = []; // the same of sets
-  private holdsOthers = false; // something of somebody else's is in the table: it stays
+  private chains = 0; // and whatever else is in the table, beside the sets
 
   constructor(network: string, family: Family) {
     this.pods = setName('pods', family, network);
@@ -90,7 +90,7 @@ export class MasqDel implements Step {
     const tables = dump((writer) => getTables(writer)).map(({ body }) => tableOf(body));
     this.sets = dump((writer) => getSets(writer, FAMILY, TABLE)).map(({ body }) => setNameOf(body));
     const use = tables.find(({ family, name }) => family === FAMILY && name === TABLE)?.use ?? 0;
-    this.holdsOthers = use > this.sets.length + 1; // the chain
+    this.chains = use - this.sets.length;
   }
 
   write(tx: Transaction): void {
@@ -105,7 +105,9 @@ export class MasqDel implements Step {
       // With the last network goes the table. Whether it is the last, the sets tell as well: somebody may have removed another's rule.
       const gone = tx.without(FAMILY, rules.length + sets.length);
       const isLastNetwork = gone === this.rules.length + this.sets.length;
-      if (isLastNetwork && !this.holdsOthers) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
+      // What is not the chain is somebody else's, or goes as well: see HostPortDel.
+      const isAlone = this.chains - tx.withoutChains(FAMILY, 0) <= 1;
+      if (isLastNetwork && isAlone) tx.push(this, 'table', delTable(writer, FAMILY, TABLE));
       return;
     }
     const keys = this.keys.map((key) => ({ key }));

@@ -1,19 +1,38 @@
 import type { Attachment } from '../../cni/attachment.ts';
 import type { CniError } from '../../cni/error.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
-import type { Op } from '../../plan/op.ts';
-import type { FirewallGap, Living, LocalPrefixes, MasqState, RulesInForce, WantedRules } from '../../plan/state.ts';
+import type { HostPort, Op } from '../../plan/op.ts';
+import type {
+  FirewallGap,
+  HostPortState,
+  Living,
+  LocalPrefixes,
+  MasqState,
+  RulesInForce,
+  WantedRules,
+} from '../../plan/state.ts';
 
 /** The operations that the firewall carries out. */
 export type FirewallOp = Extract<
   Op,
-  { op: 'masq.add' | 'masq.del' | 'masq.clear' | 'spoofcheck.add' | 'spoofcheck.del' }
+  {
+    op:
+      | 'masq.add'
+      | 'masq.del'
+      | 'masq.clear'
+      | 'spoofcheck.add'
+      | 'spoofcheck.del'
+      | 'hostport.add'
+      | 'hostport.del'
+      | 'hostport.loopback';
+  }
 >;
 
 /** Whether the operation is the firewall's. */
-export const isFirewallOp = (op: Op): op is FirewallOp => op.op.startsWith('masq.') || op.op.startsWith('spoofcheck.');
+export const isFirewallOp = (op: Op): op is FirewallOp =>
+  op.op.startsWith('masq.') || op.op.startsWith('spoofcheck.') || op.op.startsWith('hostport.');
 
-/** Masquerade and MAC spoof checks in the host's namespace, behind Kernel. Everything is synchronous and throws CniError. */
+/** Masquerade, MAC spoof checks and host ports in the host's namespace, behind Kernel. Everything is synchronous and throws CniError. */
 export interface Firewall {
   /**
    * Carries out the operations, which follow each other in the plan, in one transaction: all or none.
@@ -31,18 +50,37 @@ export interface Firewall {
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
   /** Kernel.spoofCheckGaps. */
   spoofCheckGaps(): FirewallGap[];
+  /** Loads what host ports need. Before that, `hostport.del` only looks whether there are any. */
+  loadHostPorts(): Promise<void>;
+  /** Kernel.hasUnreadHostPorts. */
+  hasUnreadHostPorts(): boolean;
+  /** Kernel.refuseTakenHostPorts. */
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void;
+  /** Every port of the host that is mapped. */
+  hostPorts(): HostPortState[];
+  /** Kernel.hostPortGaps. */
+  hostPortGaps(ports: readonly HostPort[], masquerade: 'own' | 'all' | 'none'): FirewallGap[];
   /** Kernel.nftablesUsable. */
   usable(): boolean;
   /** Kernel.nftablesMissing. */
-  missing(): CniError;
+  missing(what?: 'host ports'): CniError;
   /** Kernel.removeGoLeftovers. */
   removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
   /** Kernel.otherRulesInForce. */
   otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 }
 
+/** What the firewall asks of the rest of the kernel. */
+export interface Neighbourhood {
+  hasLink(dev: string): boolean;
+  localAddresses(): ReadonlySet<string>; // of all interfaces, without prefix length
+  readSysctl(key: string): string | undefined;
+  /** Never throws. */
+  setSysctl(key: string, value: string): { changed: boolean } | { errno: number };
+}
+
 /**
  * Makes the firewall, at the first operation or read that needs it. `open` gives a NETLINK_NETFILTER socket of the host's namespace, the same
  * one at each call; whoever gave it closes it.
  */
-export type MakeFirewall = (open: () => NetlinkSocket) => Firewall;
+export type MakeFirewall = (open: () => NetlinkSocket, neighbourhood?: Neighbourhood) => Firewall;

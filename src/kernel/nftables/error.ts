@@ -6,6 +6,9 @@ import type { Answer } from './transaction.ts';
 
 const remedy =
   'Load the module, or build the kernel with the option; masquerading also works with "ipMasqBackend": "iptables".';
+/** The same for ports of the host. */
+export const hostPortRemedy =
+  'Load the module, or build the kernel with the option; or take "portMappings" out of tsbridge\'s "capabilities" and put the portmap plugin behind it in the list.';
 
 /** What a kernel lacks that refuses to make one of these: it answers as if the thing itself did not exist. */
 const lacking: Record<string, string> = {
@@ -15,6 +18,10 @@ const lacking: Record<string, string> = {
   local: 'sets of intervals (CONFIG_NF_TABLES)',
   sets: 'sets (CONFIG_NF_TABLES)',
   set: 'sets (CONFIG_NF_TABLES)',
+  'hostport chain': 'chains that translate addresses (CONFIG_NFT_NAT, module nft_chain_nat; for inet Linux 5.2)',
+  'hostport set': 'maps of addresses and ports (CONFIG_NF_TABLES)',
+  'hostport rule':
+    'what the rules of host ports are made of (CONFIG_NFT_FIB_INET, CONFIG_NFT_NAT, CONFIG_NFT_CT, CONFIG_NFT_MASQ, CONFIG_NFT_COUNTER; modules nft_fib_inet, nft_nat, nft_ct, nft_masq, nft_counter; for inet Linux 5.2)',
   rule: 'what the rule is made of (CONFIG_NFT_MASQ, module nft_masq; CONFIG_NFT_COUNTER, module nft_counter)',
 };
 
@@ -57,7 +64,7 @@ export function refusal(tried: string, answers: readonly Answer[]): CniError {
   }
   return new CniError(feature ? code.missingFeature : code.kernel, `cannot ${tried}: ${errnoName(outcome.errno)}`, {
     details: feature
-      ? `The kernel's nf_tables lacks ${feature}${text}. ${remedy}`
+      ? `The kernel's nf_tables lacks ${feature}${text}. ${what.startsWith('hostport') ? hostPortRemedy : remedy}`
       : `nf_tables refused the ${what}${text}`,
   });
 }
@@ -71,8 +78,12 @@ export function batchError(tried: string, number: number): CniError {
 }
 
 /** The error of a kernel without nf_tables: CniError 104. */
-export function nftablesMissing(tried = 'cannot use nf_tables', number: number = errno.EPROTONOSUPPORT): CniError {
+export function nftablesMissing(
+  tried = 'cannot use nf_tables',
+  number: number = errno.EPROTONOSUPPORT,
+  what = remedy,
+): CniError {
   return new CniError(code.missingFeature, `${tried}: ${errnoName(number)}`, {
-    details: `The kernel lacks nf_tables (CONFIG_NF_TABLES, module nf_tables). ${remedy}`,
+    details: `The kernel lacks nf_tables (CONFIG_NF_TABLES, module nf_tables). ${what}`,
   });
 }

@@ -36,6 +36,7 @@ export class Transaction {
   private readonly about: { step: Step; what: string; index: number }[] = [];
   private readonly made = new Set<string>();
   private readonly gone = new Map<number, number>();
+  private readonly chainsGone = new Map<number, number>();
   private setId = 0;
   private isGuarded = false;
 
@@ -74,6 +75,13 @@ export class Transaction {
   without(family: number, things: number): number {
     const gone = (this.gone.get(family) ?? 0) + things;
     this.gone.set(family, gone);
+    return gone;
+  }
+
+  /** The same of chains. */
+  withoutChains(family: number, chains: number): number {
+    const gone = (this.chainsGone.get(family) ?? 0) + chains;
+    this.chainsGone.set(family, gone);
     return gone;
   }
 

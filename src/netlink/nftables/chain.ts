@@ -1,4 +1,5 @@
 import { type Message, NLM_F } from '../message.ts';
+import { attribute, NFGEN_LENGTH, numberOf } from './reader.ts';
 import { NFT_MSG, NFTA_CHAIN, NFTA_HOOK, VERDICT } from './types.ts';
 import type { NftWriter } from './writer.ts';
 
@@ -9,11 +10,12 @@ export interface Hook {
   priority: number;
 }
 
-/** `add chain` with a hook and policy accept: one that exists at this hook is left as it is. */
-export function newChain(writer: NftWriter, family: number, table: string, name: string, hook: Hook): Message {
+/** `add chain`, with a hook and policy accept or for jumps only: one that exists at this hook is left as it is. */
+export function newChain(writer: NftWriter, family: number, table: string, name: string, hook?: Hook): Message {
   writer.begin(family);
   writer.text(NFTA_CHAIN.TABLE, table);
   writer.text(NFTA_CHAIN.NAME, name);
+  if (!hook) return { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE, body: writer.end() };
   writer.text(NFTA_CHAIN.TYPE, hook.type);
   writer.u32(NFTA_CHAIN.POLICY, VERDICT.ACCEPT);
   const nest = writer.open(NFTA_CHAIN.HOOK);
@@ -44,3 +46,6 @@ export const getChain = (writer: NftWriter, family: number, table: string, name:
   body: named(writer, family, table, name),
   get: true,
 });
+
+/** How many rules are in the chain that a reply is about, and how many jump to it. */
+export const chainUse = (body: Uint8Array): number => numberOf(attribute(body.subarray(NFGEN_LENGTH), NFTA_CHAIN.USE));

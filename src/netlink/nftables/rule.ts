@@ -33,12 +33,21 @@ export function delRule(writer: NftWriter, family: number, table: string, chain:
   return { type: NFT_MSG.DELRULE, flags: 0, body: writer.end() };
 }
 
-/** Asks for the rules of one chain; for NetlinkSocket.dump. */
-export function getRules(writer: NftWriter, family: number, table: string, chain: string): Message {
+/** Asks for the rules of one chain, or of all chains of the table; for NetlinkSocket.dump. */
+export function getRules(writer: NftWriter, family: number, table: string, chain?: string): Message {
   writer.begin(family);
   writer.text(NFTA_RULE.TABLE, table);
-  writer.text(NFTA_RULE.CHAIN, chain);
+  if (chain !== undefined) writer.text(NFTA_RULE.CHAIN, chain);
   return { type: NFT_MSG.GETRULE, flags: 0, body: writer.end() };
+}
+
+/** Where the rule stands that a reply is about, and its comment. */
+export function ruleNameOf(body: Uint8Array): { chain: string; comment: string } {
+  const bytes = body.subarray(NFGEN_LENGTH);
+  return {
+    chain: textOf(attribute(bytes, NFTA_RULE.CHAIN)) ?? '',
+    comment: commentOf(attribute(bytes, NFTA_RULE.USERDATA)),
+  };
 }
 
 /** What identifies a rule, and what it refers to. */

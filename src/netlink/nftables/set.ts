@@ -4,6 +4,7 @@ import { type Message, NLM_F, type Reply } from '../message.ts';
 import { commentData, commentOf } from './comment.ts';
 import { attribute, NFGEN_LENGTH, textOf } from './reader.ts';
 import {
+  DATA_VERDICT,
   ELEM_INTERVAL_END,
   NFT_MSG,
   NFTA_DATA,
@@ -11,7 +12,10 @@ import {
   NFTA_SET,
   NFTA_SET_ELEM,
   NFTA_SET_ELEM_LIST,
+  NFTA_VERDICT,
   SET_INTERVAL,
+  SET_MAP,
+  VERDICT,
 } from './types.ts';
 import type { NftWriter } from './writer.ts';
 
@@ -24,11 +28,21 @@ export const KEY = {
   IPV6_ADDR: { type: 8, length: 16, byteOrder: 2 },
   IFNAME: { type: 41, length: 16, byteOrder: 1 },
   IFNAME_ETHER_ADDR: { type: (41 << 6) | 9, length: 24, byteOrder: 0 },
+  /** inet_proto . inet_service, also behind an address; and an address . inet_service, also before these two. */
+  PROTO_PORT: { type: (12 << 6) | 13, length: 8, byteOrder: 0 },
+  IPV4_PROTO_PORT: { type: (7 << 12) | (12 << 6) | 13, length: 12, byteOrder: 0 },
+  IPV6_PROTO_PORT: { type: (8 << 12) | (12 << 6) | 13, length: 24, byteOrder: 0 },
+  IPV4_PORT: { type: (7 << 6) | 13, length: 8, byteOrder: 0 },
+  IPV6_PORT: { type: (8 << 6) | 13, length: 20, byteOrder: 0 },
+  IPV4_PORT_PROTO_PORT: { type: (7 << 18) | (13 << 12) | (12 << 6) | 13, length: 16, byteOrder: 0 },
+  IPV6_PORT_PROTO_PORT: { type: (8 << 18) | (13 << 12) | (12 << 6) | 13, length: 28, byteOrder: 0 },
+  VERDICT: { type: DATA_VERDICT, length: 0, byteOrder: 0 },
 } as const;
 
 export interface SetSpec {
   name: string;
   key: (typeof KEY)[keyof typeof KEY];
+  data?: (typeof KEY)[keyof typeof KEY]; // of a map: what its keys lead to
   interval?: true;
   counter?: true; // each element counts packets and bytes: Linux 5.7, ignored before
 }
@@ -37,6 +51,8 @@ export interface SetSpec {
 export interface Element {
   key: Uint8Array;
   end?: true; // the first key that is not in the interval any more
+  data?: Uint8Array; // of a map; of one that leads to verdicts, as it is read: see gotoOf
+  goto?: string; // a chain, of a map that leads to verdicts, as it is written
   comment?: string;
 }
 
@@ -45,16 +61,20 @@ export function newSet(
   writer: NftWriter,
   family: number,
   table: string,
-  { name, key, interval, counter }: SetSpec,
+  { name, key, data, interval, counter }: SetSpec,
   id: number,
   exclusive: boolean,
 ): Message {
   writer.begin(family);
   writer.text(NFTA_SET.TABLE, table);
   writer.text(NFTA_SET.NAME, name);
-  writer.u32(NFTA_SET.FLAGS, interval ? SET_INTERVAL : 0);
+  writer.u32(NFTA_SET.FLAGS, interval ? SET_INTERVAL : data ? SET_MAP : 0);
   writer.u32(NFTA_SET.KEY_TYPE, key.type);
   writer.u32(NFTA_SET.KEY_LEN, key.length);
+  if (data) {
+    writer.u32(NFTA_SET.DATA_TYPE, data.type);
+    writer.u32(NFTA_SET.DATA_LEN, data.length);
+  }
   writer.u32(NFTA_SET.ID, id);
   // NFTNL_UDATA_SET_KEYBYTEORDER: type, length, and a number in the machine's order — libnftnl/udata.h
   writer.bytes(NFTA_SET.USERDATA, Uint8Array.of(0, 4, key.byteOrder, 0, 0, 0));
@@ -165,12 +185,24 @@ function elementsBody(
   return writer.end();
 }
 
-function writeElement(writer: NftWriter, number: number, { key, end, comment }: Element): void {
+function writeElement(writer: NftWriter, number: number, element: Element): void {
+  const { key, end, comment } = element;
   const nest = writer.open(number);
   if (end) writer.u32(NFTA_SET_ELEM.FLAGS, ELEM_INTERVAL_END);
-  const data = writer.open(NFTA_SET_ELEM.KEY);
+  const value = writer.open(NFTA_SET_ELEM.KEY);
   writer.bytes(NFTA_DATA.VALUE, key);
-  writer.close(data);
+  writer.close(value);
+  if (element.data || element.goto !== undefined) {
+    const data = writer.open(NFTA_SET_ELEM.DATA);
+    if (element.data) writer.bytes(NFTA_DATA.VALUE, element.data);
+    else {
+      const verdict = writer.open(NFTA_DATA.VERDICT);
+      writer.u32(NFTA_VERDICT.CODE, VERDICT.GOTO);
+      writer.text(NFTA_VERDICT.CHAIN, element.goto as string);
+      writer.close(verdict);
+    }
+    writer.close(data);
+  }
   if (comment !== undefined) writer.bytes(NFTA_SET_ELEM.USERDATA, commentData(comment));
   writer.close(nest);
 }
@@ -207,9 +239,13 @@ function readElement(body: Uint8Array, start: number, end: number): Element {
     const type = attributeType(body, at);
     // The key is the value (NFTA_DATA_VALUE) in a struct of one.
     if (type === NFTA_SET_ELEM.KEY) element.key = body.subarray(at + 8, attributeEnd(body, at + 4));
+    else if (type === NFTA_SET_ELEM.DATA) element.data = body.subarray(at + 8, attributeEnd(body, at + 4));
     else if (type === NFTA_SET_ELEM.USERDATA)
       element.comment = commentOf(body.subarray(at + 4, attributeEnd(body, at)));
     else if (type === NFTA_SET_ELEM.FLAGS && (body[at + 7] as number) & ELEM_INTERVAL_END) element.end = true;
   }
   return element;
 }
+
+/** The chain that an element of a map of verdicts goes to. */
+export const gotoOf = ({ data }: Element): string | undefined => data && textOf(attribute(data, NFTA_VERDICT.CHAIN));

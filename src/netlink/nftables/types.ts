@@ -34,7 +34,7 @@ export const NONREC = 0x100;
 /** NFT_TABLE_F_* */
 export const TABLE_FLAG = { DORMANT: 1, OWNER: 2 } as const;
 export const NFTA_TABLE = { NAME: 1, FLAGS: 2, USE: 3, USERDATA: 6 } as const;
-export const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
+export const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, USE: 6, TYPE: 7 } as const;
 export const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2 } as const;
 export const NFTA_RULE = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as const;
 export const NFTA_SET = {
@@ -43,13 +43,15 @@ export const NFTA_SET = {
   FLAGS: 3,
   KEY_TYPE: 4,
   KEY_LEN: 5,
+  DATA_TYPE: 6,
+  DATA_LEN: 7,
   DESC: 9,
   ID: 10,
   USERDATA: 13,
   EXPR: 17,
 } as const;
 export const NFTA_SET_ELEM_LIST = { TABLE: 1, SET: 2, ELEMENTS: 3, SET_ID: 4 } as const;
-export const NFTA_SET_ELEM = { KEY: 1, FLAGS: 3, USERDATA: 6 } as const;
+export const NFTA_SET_ELEM = { KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6 } as const;
 export const NFTA_DATA = { VALUE: 1, VERDICT: 2 } as const;
 export const NFTA_VERDICT = { CODE: 1, CHAIN: 2 } as const;
 export const NFTA_GEN = { ID: 1 } as const;
@@ -60,6 +62,9 @@ export const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
 
 /** Set flags. NFT_SET_* */
 export const SET_INTERVAL = 4;
+export const SET_MAP = 8;
+/** NFT_DATA_VERDICT: what a map leads to is a verdict. */
+export const DATA_VERDICT = 0xffffff00;
 /** Element flags. NFT_SET_ELEM_INTERVAL_END */
 export const ELEM_INTERVAL_END = 1;
 /** Verdicts: NF_DROP and NF_ACCEPT of linux/netfilter.h, NFT_JUMP and NFT_GOTO as unsigned numbers. */

@@ -1,0 +1,365 @@
+import t from 'tap';
+import { builds } from '../support/builds.ts';
+import type { Container } from '../support/container.ts';
+import { Host } from '../support/host.ts';
+import { ask, type Place, serve } from '../support/port-probe.ts';
+import { missing } from '../support/requirements.ts';
+
+const network = (over: Record<string, unknown> = {}) => ({
+  cniVersion: '1.0.0',
+  name: 'ports',
+  type: 'tsbridge',
+  bridge: 'prt0',
+  isDefaultGateway: true,
+  ipMasq: true,
+  hairpinMode: true,
+  capabilities: { portMappings: true },
+  ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: '2001:db8:1::/64' }]] },
+  ...over,
+});
+
+interface Mapping {
+  hostPort: number;
+  containerPort: number;
+  protocol: string;
+  hostIP?: string;
+}
+
+const withPorts = (portMappings: Mapping[], over: Record<string, unknown> = {}) => ({
+  ...network(over),
+  runtimeConfig: { portMappings },
+});
+
+const tcp = (hostPort: number, containerPort = 80, hostIP?: string): Mapping => ({
+  hostPort,
+  containerPort,
+  protocol: 'tcp',
+  ...(hostIP === undefined ? {} : { hostIP }),
+});
+const udp = (hostPort: number, containerPort = 53, hostIP?: string): Mapping => ({
+  ...tcp(hostPort, containerPort, hostIP),
+  protocol: 'udp',
+});
+
+/** A machine beyond the node, on a network of its own. */
+function outside(host: Host): Container {
+  const machine = host.container('outside');
+  host.run(['ip', 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'outside']);
+  for (const [where, dev, addresses] of [
+    [host, 'uplink', ['192.0.2.1/24', '192.0.2.2/24', '2001:db8:ff::1/64', '2001:db8:ff::2/64']],
+    [machine, 'eth0', ['192.0.2.9/24', '2001:db8:ff::9/64']],
+  ] as const) {
+    for (const address of addresses)
+      where.run(['ip', 'address', 'add', address, 'dev', dev, ...(address.includes('::') ? ['nodad'] : [])]);
+    where.run(['ip', 'link', 'set', dev, 'up']);
+  }
+  machine.run(['ip', 'link', 'set', 'lo', 'up']);
+  // Whoever is refused hears of it, however many are.
+  for (const key of ['net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0']) host.run(['sysctl', '-qw', key]);
+  return machine;
+}
+
+function add(host: Host, conf: Record<string, unknown>, pod = host.container()) {
+  const { status, json, stdout, stderr } = host.cni({ command: 'ADD', container: pod, conf });
+  if (status !== 0) throw new Error(stdout + stderr);
+  pod.run(['ip', 'link', 'set', 'lo', 'up']);
+  return { pod, result: json };
+}
+
+const leftovers = (host: Host) => [
+  ...host.leftovers().filter((left) => left !== 'veth uplink'),
+  ...host
+    .run(['nft', 'list', 'tables'])
+    .split('\n')
+    .filter((table) => table.includes('tsbridge')),
+];
+
+for (const build of builds) {
+  t.test(`${build.name}: host ports`, { skip: missing('nft') }, async (t) => {
+    t.test('from everywhere, to every address, of both protocols and families', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const machine = outside(host);
+      const ports = [
+        tcp(8080),
+        udp(5300),
+        tcp(8081, 80, '192.0.2.2'),
+        udp(5301, 53, '192.0.2.2'),
+        tcp(8081, 80, '2001:db8:ff::2'),
+        udp(5301, 53, '2001:db8:ff::2'),
+        tcp(8082, 80, '0.0.0.0'),
+        tcp(8083, 80, '::'),
+        tcp(8084, 80, '127.0.0.1'),
+      ];
+      const { pod } = add(host, withPorts(ports));
+      const { pod: neighbour } = add(host, network());
+      const { pod: stranger } = add(
+        host,
+        network({
+          name: 'other',
+          bridge: 'oth0',
+          ipMasq: false,
+          ipam: { type: 'host-local', ranges: [[{ subnet: '10.2.0.0/24' }], [{ subnet: '2001:db8:2::/64' }]] },
+        }),
+      );
+      await serve(t, pod, 'pod', 'tcp,0.0.0.0,80', 'udp,0.0.0.0,53', 'tcp,::,80', 'udp,::,53');
+      const gateway = { 4: '10.1.0.1', 6: '2001:db8:1::1' };
+      const own: [string, Place, string | undefined, string | undefined, string | undefined][] = [
+        // from, where, the source that the pod sees over IPv4 and IPv6, what is different at 127.0.0.1
+        ['outside', machine, '192.0.2.9', '2001:db8:ff::9', undefined],
+        ['a pod of the network', neighbour, gateway[4], gateway[6], undefined],
+        ['a pod of another network', stranger, '10.2.0.2', '2001:db8:2::2', undefined],
+        ['the pod itself', pod, gateway[4], gateway[6], undefined],
+      ];
+      const rows: [string, string, string][] = [];
+      for (const [name, , four, six] of own) {
+        for (const [destination, source] of [
+          ['192.0.2.1', four],
+          ['192.0.2.2', four],
+          ['2001:db8:ff::1', six],
+          ['2001:db8:ff::2', six],
+        ] as const) {
+          rows.push(
+            [name, `tcp,${destination},8080`, `pod saw ${source}`],
+            [name, `udp,${destination},5300`, `pod saw ${source}`],
+          );
+          const isAt = destination.endsWith('2');
+          if (name !== 'the pod itself' || isAt) {
+            rows.push([name, `tcp,${destination},8081`, isAt ? `pod saw ${source}` : 'refused']);
+            rows.push([name, `udp,${destination},5301`, isAt ? `pod saw ${source}` : 'refused']);
+          }
+          rows.push([name, `tcp,${destination},8082`, destination.includes(':') ? 'refused' : `pod saw ${source}`]);
+          rows.push([name, `tcp,${destination},8083`, destination.includes(':') ? `pod saw ${source}` : 'refused']);
+          rows.push([name, `tcp,${destination},8084`, 'refused']);
+        }
+      }
+      // From the host the source is the address that it would use itself.
+      for (const [destination, source] of [
+        ['127.0.0.1', gateway[4]],
+        ['127.0.0.2', gateway[4]],
+        ['192.0.2.1', '192.0.2.1'],
+        ['10.1.0.1', gateway[4]],
+        ['2001:db8:ff::1', '2001:db8:ff::1'],
+        ['2001:db8:1::1', gateway[6]],
+      ] as const) {
+        rows.push(
+          ['the host', `tcp,${destination},8080`, `pod saw ${source}`],
+          ['the host', `udp,${destination},5300`, `pod saw ${source}`],
+        );
+      }
+      rows.push(
+        ['the host', 'tcp,127.0.0.1,8084', `pod saw ${gateway[4]}`],
+        ['the host', 'tcp,127.0.0.2,8084', 'refused'],
+      );
+      rows.push(['the host', 'tcp,127.0.0.1,8081', 'refused'], ['the host', 'tcp,192.0.2.2,8081', 'pod saw 192.0.2.1']);
+      rows.push(['the host', 'tcp,::1,8080', 'refused'], ['the host', 'udp,::1,5300', 'refused']);
+
+      const places: Record<string, Place> = {
+        'the host': host,
+        ...Object.fromEntries(own.map(([name, place]) => [name, place])),
+      };
+      for (const [name, place] of Object.entries(places)) {
+        const asked = rows.filter(([from]) => from === name);
+        const answers = ask(place, ...asked.map(([, question]) => question));
+        for (const [i, [, question, expected]] of asked.entries())
+          t.equal(answers[i], expected, `${name}: ${question}`);
+      }
+      host.cni({ command: 'DEL', container: pod, conf: withPorts(ports) });
+      t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0', 'the switch is taken back');
+      for (const [pod, conf] of [
+        [neighbour, network()],
+        [stranger, network({ name: 'other', bridge: 'oth0', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } })],
+      ] as const)
+        t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+      t.strictSame(leftovers(host), []);
+    });
+
+    t.test('200 ports: the number of rules is constant, and every port answers', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const machine = outside(host);
+      const rules = () => host.nft('list', 'table', 'inet', 'tsbridge').filter((object) => 'rule' in object).length;
+      const mappings = Array.from({ length: 50 }, (_, i) => tcp(10_000 + i));
+      const counts = new Set<number>();
+      const pods = [0, 50, 100, 150].map((offset) => {
+        const conf = withPorts(mappings.map((mapping) => ({ ...mapping, hostPort: mapping.hostPort + offset })));
+        const { pod } = add(host, conf);
+        counts.add(rules());
+        return { pod, conf };
+      });
+      t.equal(counts.size, 1, [...counts].join(', '));
+      for (const { pod } of pods) await serve(t, pod, pod.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
+      const every = Array.from({ length: 200 }, (_, i) => 10_000 + i);
+      for (const address of ['192.0.2.1', '2001:db8:ff::1']) {
+        const answers = ask(machine, ...every.map((port) => `tcp,${address},${port}`));
+        t.strictSame(
+          answers.map((answer) => answer.split(' ')[0]),
+          every.map((_, i) => pods[Math.floor(i / 50)]?.pod.name),
+        );
+      }
+      const [first, ...others] = pods;
+      if (!first) throw new Error('no pod');
+      t.equal(host.cni({ command: 'DEL', container: first.pod, conf: network() }).status, 0);
+      t.strictSame(ask(machine, 'tcp,192.0.2.1,10000', 'tcp,192.0.2.1,10199'), [
+        'refused',
+        `${pods[3]?.pod.name} saw 192.0.2.9`,
+      ]);
+      for (const { pod } of others) t.equal(host.cni({ command: 'DEL', container: pod, conf: network() }).status, 0);
+      t.strictSame(leftovers(host), []);
+    });
+
+    t.test('what nft lists says whose a port is, and can be loaded again', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const { pod } = add(host, withPorts([tcp(8080), tcp(8081, 80, '10.1.0.1')]));
+      const listing = host.run(['nft', 'list', 'ruleset']);
+      const comment = `network=ports container=${pod.id} interface=eth0`;
+      t.match(listing, `tcp . 8080 comment "${comment}" : 10.1.0.2 . 80`);
+      t.match(listing, `10.1.0.1 . tcp . 8081 comment "${comment}" : 10.1.0.2 . 80`);
+      host.run(['nft', 'flush', 'ruleset']);
+      host.run(['nft', '-f', '-'], { stdin: listing });
+      t.equal(host.run(['nft', 'list', 'ruleset']), listing);
+      t.equal(host.cni({ command: 'DEL', container: pod, conf: network() }).status, 0);
+      t.strictSame(leftovers(host), []);
+    });
+
+    for (const [title, over, netns, isKnown] of [
+      ['without CNI_NETNS, prevResult and runtimeConfig', {}, '', false],
+      ['without ipMasq', { ipMasq: false }, '', false],
+      ['by a configuration without the capability', { capabilities: {} }, '', true],
+      ['with all of them', {}, undefined, true],
+      ['with all of them, without ipMasq', { ipMasq: false }, undefined, true],
+    ] as const) {
+      t.test(`DEL ${title} leaves nothing of the pod, and the ports of others`, async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const [one, other] = [[tcp(8080), udp(8080)], [tcp(9090, 90, '10.1.0.1')]];
+        const { pod, result } = add(host, withPorts(one, { ...over, capabilities: { portMappings: true } }));
+        const { pod: second } = add(host, withPorts(other, Object.hasOwn(over, 'ipMasq') ? over : {}));
+        const conf = isKnown ? withPorts(one, over) : network(over);
+        const call = {
+          command: 'DEL',
+          container: pod,
+          conf,
+          ...(netns === undefined ? { prevResult: result } : { netns }),
+        } as const;
+        for (let i = 0; i < 2; i++) t.equal(host.cni(call).status, 0, 'and once more');
+        const listing = host.run(['nft', 'list', 'ruleset']);
+        t.notMatch(listing, pod.id);
+        t.match(listing, `tcp . 9090 comment "network=ports container=${second.id} interface=eth0" : 10.1.0.3 . 90`);
+        t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '1');
+        t.equal(host.cni({ command: 'DEL', container: second, netns: '', conf: network(over) }).status, 0);
+        t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0');
+        t.strictSame(leftovers(host), []);
+      });
+    }
+
+    t.test(
+      'a port that a living pod has is refused before anything is done; one of a dead pod is taken over',
+      async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const machine = outside(host);
+        const conf = withPorts([tcp(8080)]);
+        const { pod: holder } = add(host, conf);
+        const before = { rules: host.run(['nft', 'list', 'ruleset']), leases: host.leases('ports') };
+        const pod = host.container();
+        const { status, json } = host.cni({ command: 'ADD', container: pod, conf });
+        t.equal(status, 1);
+        t.match(json, {
+          code: 102,
+          msg: `host port tcp 8080 is taken by network=ports container=${holder.id} interface=eth0`,
+        });
+        t.strictSame({ rules: host.run(['nft', 'list', 'ruleset']), leases: host.leases('ports') }, before);
+        t.equal(
+          host.cni({ command: 'ADD', container: pod, conf: withPorts([udp(8080), tcp(8081)]) }).status,
+          0,
+          'other ports are free',
+        );
+        holder.remove();
+        const { pod: heir } = add(host, conf);
+        await serve(t, heir, 'heir', 'tcp,0.0.0.0,80');
+        t.strictSame(ask(machine, 'tcp,192.0.2.1,8080'), ['heir saw 192.0.2.9']);
+        t.equal(host.cni({ command: 'DEL', container: holder, netns: '', conf: network() }).status, 0);
+        t.strictSame(
+          ask(machine, 'tcp,192.0.2.1,8080'),
+          ['heir saw 192.0.2.9'],
+          'the late DEL takes nothing from its heir',
+        );
+        for (const one of [pod, heir]) t.equal(host.cni({ command: 'DEL', container: one, conf: network() }).status, 0);
+        t.strictSame(leftovers(host), []);
+      },
+    );
+
+    t.test('snat false and masqAll', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const machine = outside(host);
+      const { pod } = add(host, withPorts([tcp(8080)], { snat: false }));
+      t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0');
+      const { pod: masked } = add(host, withPorts([tcp(8081)], { masqAll: true }));
+      for (const one of [pod, masked]) await serve(t, one, one.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
+      t.strictSame(
+        ask(machine, 'tcp,192.0.2.1,8080', 'tcp,2001:db8:ff::1,8080', 'tcp,192.0.2.1,8081', 'tcp,2001:db8:ff::1,8081'),
+        ['pod1 saw 192.0.2.9', 'pod1 saw 2001:db8:ff::9', 'pod2 saw 10.1.0.1', 'pod2 saw 2001:db8:1::1'],
+      );
+      t.strictSame(ask(host, 'tcp,127.0.0.1,8081', 'tcp,192.0.2.1,8080'), ['pod2 saw 10.1.0.1', 'pod1 saw 192.0.2.1']);
+    });
+
+    t.test('what listens on 127.0.0.1 of the host stays out of reach for pods', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      add(host, withPorts([tcp(8080)]));
+      const pod = host.container();
+      host.cni({ command: 'ADD', container: pod, conf: network() });
+      // Its own loopback is down, so 127.0.0.1 is somewhere else.
+      pod.run(['sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1']);
+      pod.run(['ip', 'route', 'add', '127.0.0.1', 'via', '10.1.0.1', 'dev', 'eth0', 'src', '10.1.0.3']);
+      await serve(t, host, 'host', 'tcp,127.0.0.1,9999');
+      t.strictSame(ask(pod, 'tcp,127.0.0.1,9999'), ['timeout']);
+      host.run(['nft', 'flush', 'chain', 'inet', 'tsbridge', 'loopback']);
+      t.strictSame(ask(pod, 'tcp,127.0.0.1,9999'), ['host saw 10.1.0.3'], 'it is the rule that keeps it out');
+    });
+
+    t.test('a UDP client that goes on from the same port is with whoever has the port now', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const machine = outside(host);
+      const questions = ['udp,192.0.2.1,5300,192.0.2.9@4000', 'udp,2001:db8:ff::1,5300,2001:db8:ff::9@4000'];
+      t.strictSame(ask(machine, ...questions), ['refused', 'refused']);
+      const conf = withPorts([udp(5300)]);
+      for (const name of ['first', 'second']) {
+        const { pod } = add(host, conf);
+        await serve(t, pod, name, 'udp,0.0.0.0,53', 'udp,::,53');
+        // The host can ask for a neighbour only when the bridge's own link-local address has been found to be unique.
+        t.ok(pod.canReach('2001:db8:1::1'));
+        t.strictSame(ask(machine, ...questions), [`${name} saw 192.0.2.9`, `${name} saw 2001:db8:ff::9`]);
+        t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+        t.strictSame(
+          ask(machine, ...questions),
+          ['refused', 'refused'],
+          'nothing goes to the address of a pod that is gone',
+        );
+      }
+    });
+
+    t.test('a failed ADD leaves no port', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pod = host.container();
+      const conf = withPorts([tcp(8080)], { ipMasqBackend: 'iptables' });
+      // Without the program, iptables fails after all that nf_tables does.
+      const { status, json } = host.cni({
+        command: 'ADD',
+        container: pod,
+        conf,
+        wrapper: ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /usr/sbin; exec "$@"', 'sh'],
+        env: { PATH: '/usr/bin:/bin' },
+      });
+      t.equal(status, 1);
+      t.match(json, { code: 104 });
+      t.strictSame(leftovers(host), []);
+    });
+
+    t.test('without the capability, and without mappings, nothing is mapped', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      for (const conf of [withPorts([tcp(8080)], { capabilities: {} }), withPorts([]), network()]) {
+        const { pod } = add(host, conf);
+        t.notMatch(host.run(['nft', 'list', 'ruleset']), /ports4|8080/);
+        t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+      }
+      t.strictSame(leftovers(host), []);
+    });
+  });
+}
