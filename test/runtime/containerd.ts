@@ -30,19 +30,22 @@ disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.snapshot
   conf_dir = "/etc/cni/net.d"
 `;
 
-/** Debian's containerd, with the images that the tests need, in a node. */
+/** Debian's containerd, this machine's or another release, with the images that the tests need, in a node. */
 export class Containerd {
   readonly node: RuntimeNode;
+  readonly #path: string;
   #daemon: ChildProcess;
 
-  private constructor(node: RuntimeNode, daemon: ChildProcess) {
+  private constructor(node: RuntimeNode, path: string) {
     this.node = node;
-    this.#daemon = daemon;
+    this.#path = path;
+    this.#daemon = this.#run();
   }
 
-  static async start(node: RuntimeNode): Promise<Containerd> {
+  /** `programs`: directories that come before the machine's own in PATH. */
+  static async start(node: RuntimeNode, programs: readonly string[] = []): Promise<Containerd> {
     node.write('/run/containerd.toml', config);
-    const containerd = new Containerd(node, run(node));
+    const containerd = new Containerd(node, [...programs, process.env.PATH].join(':'));
     await containerd.#up();
     makeImages(node.outer('/run/images.tar'));
     // The CRI plugin looks into this namespace only.
@@ -55,13 +58,42 @@ export class Containerd {
     const ended = new Promise((resolve) => this.#daemon.once('exit', resolve));
     this.node.run(['sh', '-c', 'kill -TERM "$(pidof containerd)"']);
     await ended;
-    this.#daemon = run(this.node);
+    this.#daemon = this.#run();
+    await this.#up();
+  }
+
+  /**
+   * What is left after a power cut, when the machine is up again: containerd's files and those of plugins, and nothing that was in memory. The
+   * boot is another one, for everybody who asks in the node.
+   */
+  async powerCut(): Promise<void> {
+    const ended = new Promise((resolve) => this.#daemon.once('exit', resolve));
+    const node = this.node;
+    node.run(['sh', '-c', 'kill -KILL $(pidof containerd) $(pidof containerd-shim-runc-v2) $(pidof pause)']);
+    await ended;
+    await sleep(200); // processes that are killed take a moment to go
+    node.run([
+      'sh',
+      '-ec',
+      `for ns in /run/netns/cni-*; do [ ! -e "$ns" ] || { umount -l "$ns"; rm -f "$ns"; }; done
+      grep -o ' /run/containerd/[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l
+      rm -rf /run/containerd
+      for link in $(ip -o link show type veth | sed -E 's/^[0-9]+: ([^@:]*).*/\\1/'); do ip link del "$link" 2>/dev/null || true; done
+      ip link del cni0
+      nft flush ruleset
+      cat /proc/sys/kernel/random/uuid >/run/boot_id
+      mount --bind /run/boot_id /proc/sys/kernel/random/boot_id`,
+    ]);
+    this.#daemon = this.#run();
     await this.#up();
   }
 
   async #up(): Promise<void> {
     for (let tries = 0; tries < 200; tries++) {
-      if (existsSync(this.node.outer(socket)) && this.node.attempt(['ctr', '-a', socket, 'version']).status === 0)
+      if (
+        existsSync(this.node.outer(socket)) &&
+        this.node.attempt([...this.#env, 'ctr', '-a', socket, 'version']).status === 0
+      )
         return;
       await sleep(50);
     }
@@ -74,12 +106,17 @@ export class Containerd {
   }
 
   ctr(...words: string[]): string {
-    return this.node.run(['ctr', '-a', socket, '-n', 'k8s.io', ...words]);
+    return this.node.run([...this.#env, 'ctr', '-a', socket, '-n', 'k8s.io', ...words]);
   }
-}
 
-function run(node: RuntimeNode): ChildProcess {
-  return node.daemon(['containerd', '--config', '/run/containerd.toml', '--log-level', 'info'], '/run/containerd.log');
+  get #env(): string[] {
+    return ['env', `PATH=${this.#path}`];
+  }
+
+  #run(): ChildProcess {
+    const words = ['containerd', '--config', '/run/containerd.toml', '--log-level', 'info'];
+    return this.node.daemon([...this.#env, ...words], '/run/containerd.log');
+  }
 }
 
 /** Where the node's conflist lies; the runtimes take the first by name. */

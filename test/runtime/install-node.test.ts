@@ -8,7 +8,7 @@ import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 import { Chain } from './chain.ts';
 import { leftBehind } from './left-behind.ts';
-import { NodeTree } from './node-tree.ts';
+import { NodeTree, speaks } from './node-tree.ts';
 import { onePlugin } from './plugin.ts';
 
 const script = fileURLToPath(new URL('../../scripts/install-node', import.meta.url));
@@ -257,7 +257,7 @@ t.test('install-node puts the files where the runtime looks:', needed, async (t)
     const { tree, install } = nodeOf(t, files);
     for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni']) mkdirSync(tree.path(dir), { recursive: true });
     for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni'])
-      for (const plugin of ['portmap', 'loopback']) tree.program(`${dir}/${plugin}`, '');
+      for (const plugin of ['portmap', 'loopback']) tree.program(`${dir}/${plugin}`, speaks('1.1.0'));
     const before = tree.files();
     const { status, stdout, stderr } = install('--pod-cidr', '10.244.1.0/24');
     t.strictSame(
@@ -272,6 +272,21 @@ t.test('install-node puts the files where the runtime looks:', needed, async (t)
     t.equal(install('--uninstall').status, 0);
     t.strictSame(tree.files(), before, `${name}: --uninstall finds them again`);
   }
+});
+
+t.test('a portmap that is older than CNI 1.1.0 keeps the list at 1.0.0', needed, async (t) => {
+  const { tree, install } = nodeOf(t);
+  tree.program('opt/cni/bin/portmap', speaks('1.0.0')); // Debian 12's
+  t.equal(
+    install('--pod-cidr', '10.244.1.0/24').stderr,
+    'install-node: /opt/cni/bin/portmap is older than CNI 1.1.0: runtimes will use 1.0.0, which has neither STATUS nor GC\n',
+  );
+  const { cniVersion, cniVersions } = JSON.parse(readFileSync(tree.path(conflist), 'utf8'));
+  t.strictSame(
+    [cniVersion, cniVersions],
+    ['1.0.0', undefined],
+    'a runtime that took 1.1.0 would have every pod refused',
+  );
 });
 
 t.test('--bin-dir is another directory than the runtime’s', needed, async (t) => {

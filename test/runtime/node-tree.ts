@@ -30,7 +30,7 @@ export class NodeTree {
       .filter((applet) => /^[a-z]+$/.test(applet) && applet !== 'ip');
     for (const applet of applets) if (applet !== 'busybox') symlinkSync('busybox', this.path(`bin/${applet}`));
     writeFileSync(this.path('dev/null'), '');
-    for (const plugin of ['portmap', 'loopback']) this.program(`opt/cni/bin/${plugin}`, '');
+    for (const plugin of ['portmap', 'loopback']) this.program(`opt/cni/bin/${plugin}`, speaks('1.1.0'));
   }
 
   path(path: string): string {
@@ -55,3 +55,7 @@ export class NodeTree {
     );
   }
 }
+
+/** What plays a plugin: it answers VERSION. */
+export const speaks = (version: string): string =>
+  `[ "$CNI_COMMAND" != VERSION ] || echo '{"cniVersion":"${version}","supportedVersions":["0.4.0","1.0.0","${version}"]}'`;
