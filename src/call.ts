@@ -1,16 +1,12 @@
 import { askedVersion } from './cni/asked-version.ts';
 import { asCniError, CniError, code, errorDocument } from './cni/error.ts';
 import type { IpamConf, NetConf } from './cni/netconf.ts';
-import { parseNetConf } from './cni/parse-netconf.ts';
 import { type Command, parseRequest, type Request } from './cni/request.ts';
 import type { Result } from './cni/result.ts';
-import { formatResult } from './cni/result-format.ts';
 import { newestVersion } from './cni/version.ts';
 import type { Host } from './host.ts';
 import { type Logger, silent } from './log/logger.ts';
-import { add } from './verbs/add.ts';
 import type { Context } from './verbs/context.ts';
-import { del } from './verbs/del.ts';
 import { version } from './verbs/version.ts';
 
 /** What carries out the verbs. */
@@ -29,8 +25,8 @@ export interface Verbs {
  * loaded when it is called.
  */
 export const verbs: Verbs = {
-  add,
-  del,
+  add: async (context) => (await import('./verbs/add.ts')).add(context),
+  del: async (context) => (await import('./verbs/del.ts')).del(context),
   check: async (context) => (await import('./verbs/check.ts')).check(context),
   gc: async (context) => (await import('./verbs/gc.ts')).gc(context),
   status: async (context) => (await import('./verbs/status.ts')).status(context),
@@ -62,6 +58,7 @@ export async function dispatch(host: Host, call: Call, implementation: Verbs = v
 async function answer(host: Host, call: Call, implementation: Verbs): Promise<string> {
   const request = parseRequest(host.env);
   if (request.command === 'VERSION') return version(host.peekStdin());
+  const { parseNetConf } = await import('./cni/parse-netconf.ts');
   call.stdin = host.readStdin();
   const parsed =
     parseNetConf(call.stdin, request) ?? parseNetConf(call.stdin, request, (await import('./cni/judge.ts')).judge);
@@ -83,6 +80,7 @@ async function answer(host: Host, call: Call, implementation: Verbs): Promise<st
   if (signal !== undefined) {
     throw new CniError(code.tryAgainLater, `terminated by ${signal}`, { details: 'ADD has undone what it had done' });
   }
+  const { formatResult } = await import('./cni/result-format.ts');
   const document = formatResult(result, parsed.conf.cniVersion);
   call.log.debug('ADD done', { ms: host.elapsedMs() });
   return document;

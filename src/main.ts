@@ -2,7 +2,6 @@ import { engine } from '#engine';
 import { Call, dispatch } from './call.ts';
 import { nowMs } from './linux/clock.ts';
 import { processHost } from './process-host.ts';
-import { warmUp } from './warm-up.ts';
 
 // The process: one call, from the environment to the exit status. Whatever happens, stdout gets one document at most, and the exit status is
 // not 0 when it is an error. Nothing is done before `run` is called: a start-up snapshot holds the modules as they are then.
@@ -16,5 +15,5 @@ engine.start({
     return dispatch(host, call);
   },
   defect: (error) => call?.fail(error) ?? 1,
-  ahead: warmUp,
+  ahead: async () => (await import('./warm-up.ts')).warmUp(),
 });

@@ -46,9 +46,10 @@ export async function linkProgram(output: string, { entry, arch, sanitize, check
   await mkdir(modules, { recursive: true });
 
   const compiler = await bytecodeCompiler(source, host, work);
-  const { hot, rare } = parts(await bundleModules(entry, modules));
-  run(compiler, [modules, hot, ...rare]);
-  await writeFile(join(work, 'blobs.S'), blobs(hot, rare));
+  const parts = partsOf(await bundleModules(entry, modules));
+  for (const { command, names } of parts.starts) run(compiler, ['together', modules, `${command}.start`, ...names]);
+  run(compiler, ['apart', modules, ...parts.others]);
+  await writeFile(join(work, 'blobs.S'), blobs(parts));
 
   const objects = [...(await quickJsObjects(source, toolchain, cache)), ...(await ourObjects(source, toolchain, work))];
   await replaceExecutable(output, {
@@ -73,41 +74,75 @@ export async function bundleModules(entry: string, outdir: string): Promise<Meta
   return metafile;
 }
 
-/** Names of modules: the entry, and those that are only needed when somebody asks for them. */
-function parts({ outputs }: Metafile): { hot: string; rare: string[] } {
+/** Modules by their names in the executable. */
+interface Parts {
+  /** For each command of the protocol, and for all others: the entry, and what a process with that command asks for in any case. */
+  starts: { command: string; names: string[] }[];
+  /** Everything but the entry and what that imports statically. */
+  others: string[];
+}
+
+/** What commands of the protocol ask for with import(), whatever they are about: src/call.ts. Each is 200 KB; of a rare one the parts are read one by one. */
+const always = ['src/cni/parse-netconf.ts'];
+export const askedForBy: Record<string, string[]> = {
+  ADD: [...always, 'src/verbs/add.ts', 'src/cni/result-format.ts'],
+  DEL: [...always, 'src/verbs/del.ts'],
+  CHECK: [...always, 'src/verbs/check.ts'],
+  STATUS: [...always, 'src/verbs/status.ts'],
+};
+
+function partsOf({ outputs }: Metafile): Parts {
   const all = Object.keys(outputs).filter((path) => path.endsWith('.js'));
   const imported = new Set(Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path)));
   const entry = all.find((path) => !imported.has(path));
   if (!entry) throw new Error('the bundle has no entry');
-  const hot = new Set<string>();
+  const atOnce = new Set<string>();
   const add = (path: string) => {
     const output = outputs[path];
-    if (!output || hot.has(path)) return;
-    hot.add(path);
+    if (!output || atOnce.has(path)) return;
+    atOnce.add(path);
     for (const next of output.imports) if (next.kind === 'import-statement') add(next.path);
   };
   add(entry);
-  const rare = all.filter((path) => !hot.has(path)).map((path) => basename(path));
-  return { hot: basename(entry), rare: rare.sort() };
+  const outputOf = (source: string) => all.find((path) => outputs[path]?.entryPoint === source);
+  const starts = Object.entries(askedForBy).map(([command, sources]) => ({
+    command,
+    names: [entry, ...sources.flatMap((source) => outputOf(source) ?? [])].map((path) => basename(path)),
+  }));
+  return {
+    starts: [...starts, { command: 'other', names: [basename(entry)] }],
+    others: all
+      .filter((path) => !atOnce.has(path))
+      .map((path) => basename(path))
+      .sort(),
+  };
 }
 
 /** What src/engine/quickjs/blobs.h declares, for the assembler, which includes files as they are. */
-function blobs(hot: string, rare: string[]): string {
-  const files = [`${hot}.hot`, ...rare.map((name) => `${name}.rare`)];
-  const names = [hot, ...rare];
-  const blob = (_: string, i: number) => `.quad name${i}, bytes${i}, end${i} - bytes${i}`;
-  return `.section .rodata
-${files.map((file, i) => `.balign 8\nbytes${i}: .incbin "${file}"\nend${i}:`).join('\n')}
-${names.map((name, i) => `name${i}: .asciz "${name}"`).join('\n')}
+function blobs({ starts, others }: Parts): string {
+  const table = (symbol: string, files: string[], names: string[]) => `.section .rodata
+${files.map((file, i) => `.balign 8\n${symbol}.${i}: .incbin "${file}"\n${symbol}.end${i}:`).join('\n')}
+${names.map((name, i) => `${symbol}.name${i}: .asciz "${name}"`).join('\n')}
 .section .data.rel.ro, "aw"
 .balign 8
-.globl hot_modules, rare_modules, rare_module_count
-hot_modules: ${blob(hot, 0)}
-rare_modules:
-${names.map(blob).slice(1).join('\n')}
-rare_module_count: .quad ${rare.length}
-.section .note.GNU-stack, "", %progbits
+.globl ${symbol}s, ${symbol}_count
+${symbol}s:
+${names.map((_, i) => `.quad ${symbol}.name${i}, ${symbol}.${i}, ${symbol}.end${i} - ${symbol}.${i}`).join('\n')}
+${symbol}_count: .quad ${names.length}
 `;
+  return [
+    table(
+      'start',
+      starts.map(({ command }) => `${command}.start`),
+      starts.map(({ command }) => command),
+    ),
+    table(
+      'module',
+      others.map((name) => `${name}.apart`),
+      others,
+    ),
+    '.section .note.GNU-stack, "", %progbits\n',
+  ].join('');
 }
 
 async function ourObjects(source: QuickJs, toolchain: Toolchain, work: string): Promise<string[]> {

@@ -1,6 +1,7 @@
-// compile-bytecode DIRECTORY ENTRY MODULE...: makes bytecode of a bundle in DIRECTORY, by the QuickJS that will read
-// it. ENTRY with all that it imports statically becomes ENTRY.hot, an array of modules; each other MODULE becomes
-// MODULE.rare. KEEP_LINES=hot in the environment keeps the line numbers of the former, too.
+// compile-bytecode together DIRECTORY FILE MODULE...: makes bytecode of modules of a bundle in DIRECTORY, by the
+// QuickJS that will read it. FILE becomes an array of the MODULEs, the program's entry first, and of all that they
+// import statically: what a process reads at its start. compile-bytecode apart DIRECTORY MODULE...: each MODULE becomes
+// MODULE.apart, which is read when it is asked for.
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,8 @@
 
 #include <quickjs.h>
 
-static JSValue hot_modules;
-static uint32_t hot_count;
-static bool is_hot = true;
+static JSValue together; // undefined: apart
+static uint32_t count;
 
 static _Noreturn void stop(const char *what, const char *name) {
   fprintf(stderr, "compile-bytecode: %s: %s\n", name, what);
@@ -42,7 +42,7 @@ static char *read_file(const char *name, size_t *length) {
 static JSValue compile(JSContext *ctx, const char *name) {
   size_t length;
   char *text = read_file(name, &length);
-  bool keeps_lines = !is_hot || strstr(text, "import(");
+  bool keeps_lines = JS_IsUndefined(together) || strstr(text, "import(");
   JS_SetStripInfo(JS_GetRuntime(ctx), keeps_lines ? JS_STRIP_SOURCE : JS_STRIP_DEBUG);
   JSValue module = JS_Eval(ctx, text, length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
   free(text);
@@ -51,8 +51,8 @@ static JSValue compile(JSContext *ctx, const char *name) {
   return module;
 }
 
-static void add_hot(JSContext *ctx, uint32_t index, JSValue module) {
-  JS_DefinePropertyValueUint32(ctx, hot_modules, index, JS_DupValue(ctx, module), JS_PROP_C_W_E);
+static void add(JSContext *ctx, JSValue element) {
+  JS_DefinePropertyValueUint32(ctx, together, count++, JS_DupValue(ctx, element), JS_PROP_C_W_E);
 }
 
 static int no_exports(JSContext *ctx, JSModuleDef *module) {
@@ -60,14 +60,14 @@ static int no_exports(JSContext *ctx, JSModuleDef *module) {
   return 0;
 }
 
-// A static import. Of what the executable brings along, and for a rare part of all others, only the name is needed
+// A static import. Of what the executable brings along, and for a module apart of all others, only the name is needed
 // here.
 static JSModuleDef *load(JSContext *ctx, const char *name, void *opaque) {
   (void)opaque;
-  if (!is_hot || strncmp(name, "tsbridge:", 9) == 0)
+  if (JS_IsUndefined(together) || strncmp(name, "tsbridge:", 9) == 0)
     return JS_NewCModule(ctx, name, no_exports);
   JSValue module = compile(ctx, name);
-  add_hot(ctx, hot_count++, module);
+  add(ctx, module);
   return JS_VALUE_GET_PTR(module);
 }
 
@@ -83,45 +83,70 @@ static void check_in_place(const uint8_t *bytes, size_t length, const char *name
     stop("its bytecode would be copied at each start: names have other numbers there", name);
 }
 
-static void write_bytecode(JSContext *ctx, JSValueConst object, const char *name, const char *suffix) {
+static void write_bytecode(JSContext *ctx, JSValueConst object, const char *path) {
   size_t length;
   uint8_t *bytes = JS_WriteObject(ctx, &length, object, JS_WRITE_OBJ_BYTECODE);
   if (!bytes)
-    stop_with_exception(ctx, name);
-  char *path = malloc(strlen(name) + strlen(suffix) + 1);
-  strcat(strcpy(path, name), suffix);
-  if (is_hot)
-    check_in_place(bytes, length, name);
+    stop_with_exception(ctx, path);
+  if (!JS_IsUndefined(together))
+    check_in_place(bytes, length, path);
   FILE *file = fopen(path, "wb");
   if (!file || fwrite(bytes, 1, length, file) != length || fclose(file) != 0)
     stop("cannot be written", path);
-  free(path);
   js_free(ctx, bytes);
+}
+
+// Name number one. QuickJS uses bytecode where it lies only if its names get the numbers in the reader that they had
+// here: the first ones after QuickJS's own, in the order in which they are met. But each context makes this one itself,
+// before anything can be read.
+static JSValue name_number_one(JSContext *ctx) {
+  JSValue name = JS_NewObject(ctx);
+  JS_SetPropertyStr(ctx, name, "AggregateError", JS_NULL);
+  return name;
+}
+
+// Whether a module has been added: another one may import it.
+static bool is_there(JSContext *ctx, const char *name) {
+  JSAtom wanted = JS_NewAtom(ctx, name);
+  bool found = false;
+  for (uint32_t i = 1; i < count && !found; i++) {
+    JSValue module = JS_GetPropertyUint32(ctx, together, i);
+    JSAtom its = JS_GetModuleName(ctx, JS_VALUE_GET_PTR(module));
+    found = its == wanted;
+    JS_FreeAtom(ctx, its);
+    JS_FreeValue(ctx, module);
+  }
+  JS_FreeAtom(ctx, wanted);
+  return found;
 }
 
 int main(int argc, char **argv) {
   JSRuntime *rt = JS_NewRuntime();
-  JSContext *ctx = JS_NewContext(rt);
-  if (argc < 3 || chdir(argv[1]) != 0)
-    stop("usage: compile-bytecode DIRECTORY ENTRY MODULE...", "arguments");
+  bool is_together = argc > 4 && strcmp(argv[1], "together") == 0;
+  if (!(is_together || (argc > 2 && strcmp(argv[1], "apart") == 0)) || chdir(argv[2]) != 0)
+    stop("usage: compile-bytecode together DIRECTORY FILE MODULE... | apart DIRECTORY MODULE...", "arguments");
   JS_SetModuleLoaderFunc(rt, NULL, load, NULL);
-  hot_modules = JS_NewArray(ctx);
-
-  // Name number one. QuickJS uses bytecode where it lies only if its names get the numbers in the reader that they had
-  // here: the first ones after QuickJS's own, in the order in which they are met. But each context makes this one
-  // itself, before anything can be read.
-  JSValue name = JS_NewObject(ctx);
-  JS_SetPropertyStr(ctx, name, "AggregateError", JS_NULL);
-  add_hot(ctx, 0, name);
-  hot_count = 2;
-  add_hot(ctx, 1, compile(ctx, argv[2]));
-  write_bytecode(ctx, hot_modules, argv[2], ".hot");
-
-  is_hot = false;
+  together = JS_UNDEFINED;
+  if (is_together) {
+    JSContext *ctx = JS_NewContext(rt);
+    together = JS_NewArray(ctx);
+    add(ctx, name_number_one(ctx));
+    for (int i = 4; i < argc; i++) {
+      if (is_there(ctx, argv[i]))
+        continue;
+      // NB: what it imports is compiled, and added, meanwhile; it comes before that.
+      uint32_t index = count++;
+      JS_DefinePropertyValueUint32(ctx, together, index, compile(ctx, argv[i]), JS_PROP_C_W_E);
+    }
+    write_bytecode(ctx, together, argv[3]);
+    return 0;
+  }
   // Each in a context of its own, which knows nobody else's modules.
   for (int i = 3; i < argc; i++) {
+    char path[1024];
     JSContext *own = JS_NewContext(rt);
-    write_bytecode(own, compile(own, argv[i]), argv[i], ".rare");
+    snprintf(path, sizeof path, "%s.apart", argv[i]);
+    write_bytecode(own, compile(own, argv[i]), path);
   }
   return 0;
 }

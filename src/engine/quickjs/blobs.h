@@ -7,15 +7,18 @@
 #include <stdint.h>
 
 struct blob {
-  const char *name; // of the module, as import() names it
+  const char *name;
   const uint8_t *bytes;
   size_t length;
 };
 
-// An array: something else (scripts/static/compile-bytecode.c), the entry, then all modules that it imports statically.
-extern const struct blob hot_modules;
-// A module each.
-extern const struct blob rare_modules[];
-extern const size_t rare_module_count;
+// For each command of the protocol, by its name, what a process with it evaluates: an array of something else
+// (scripts/static/compile-bytecode.c), the program's entry, then all other modules that are needed for sure. The last
+// one is for every other process.
+extern const struct blob starts[];
+extern const size_t start_count;
+// All modules by the names that import() has for them, a module each.
+extern const struct blob modules[];
+extern const size_t module_count;
 
 #endif

@@ -33,8 +33,8 @@ JSModuleDef *native_module(JSContext *ctx);
 JSRuntime *new_runtime(void);
 
 // modules.c: the program, out of the bytecode in this executable.
-JSValue read_hot_modules(JSContext *ctx);
-JSModuleDef *load_rare_module(JSContext *ctx, const char *name, void *opaque);
+JSValue read_start(JSContext *ctx);
+JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque);
 
 // failure.c: ends the process. `what` is one of our own sentences; the pending exception, or the given one, is the
 // details.

@@ -82,12 +82,12 @@ static bool add_symbol_dispose(JSContext *ctx) {
 
 // The entry of the program, ready to be evaluated.
 static JSValue load_program(JSContext *ctx) {
-  JSValue hot = read_hot_modules(ctx);
+  JSValue start = read_start(ctx);
   add_intrinsics(ctx);
-  if (JS_IsException(hot) || !add_symbol_dispose(ctx) || !native_module(ctx))
+  if (JS_IsException(start) || !add_symbol_dispose(ctx) || !native_module(ctx))
     return JS_EXCEPTION;
-  JS_SetModuleLoaderFunc(JS_GetRuntime(ctx), NULL, load_rare_module, NULL);
-  JSValue entry = JS_GetPropertyUint32(ctx, hot, 1);
+  JS_SetModuleLoaderFunc(JS_GetRuntime(ctx), NULL, load_module, NULL);
+  JSValue entry = JS_GetPropertyUint32(ctx, start, 1);
   return JS_ResolveModule(ctx, entry) < 0 ? JS_EXCEPTION : entry;
 }
 

@@ -1,20 +1,33 @@
 // The program's modules, out of the bytecode in this executable.
+#include <stdlib.h>
 #include <string.h>
 
 #include "blobs.h"
 #include "engine.h"
 
+// What this process will evaluate, for all that can be told before the program runs. Whatever else it turns out to need
+// is read then: a wrong guess costs time only.
+static const struct blob *start(void) {
+  const char *command = getenv("CNI_COMMAND");
+  size_t i = 0;
+  while (i + 1 < start_count && (!command || strcmp(starts[i].name, command) != 0))
+    i++;
+  return &starts[i];
+}
+
 // NB: with JS_READ_OBJ_ROM_DATA the bytecode is not copied, but used where it lies. QuickJS does so only if the names
 // in it get the numbers that they had when it was made, the first ones after its own: it has to be read before anything
 // else makes a name.
-JSValue read_hot_modules(JSContext *ctx) {
-  return JS_ReadObject(ctx, hot_modules.bytes, hot_modules.length, JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
+JSValue read_start(JSContext *ctx) {
+  const struct blob *blob = start();
+  return JS_ReadObject(ctx, blob->bytes, blob->length, JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
 }
 
-JSModuleDef *load_rare_module(JSContext *ctx, const char *name, void *opaque) {
+// QuickJS asks only for what has not been read yet.
+JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque) {
   (void)opaque;
-  for (size_t i = 0; i < rare_module_count; i++) {
-    const struct blob *blob = &rare_modules[i];
+  for (size_t i = 0; i < module_count; i++) {
+    const struct blob *blob = &modules[i];
     if (strcmp(blob->name, name) != 0)
       continue;
     JSValue module = JS_ReadObject(ctx, blob->bytes, blob->length, JS_READ_OBJ_BYTECODE);
