@@ -104,6 +104,7 @@ class HostLocalIpam implements HostLocal {
     const dns = conf.resolvConf === undefined ? {} : readResolvConf(conf.resolvConf);
     const wants = dealOut(this.pools(), conf.requestedIps);
     const { ips, isSteady } = await this.store.create((store) => {
+      store.index.refuseForeign();
       this.refuseSecondAdd(store);
       const steadiness = new Steadiness(this.place);
       const taken = this.take(store, wants, steadiness, macMayFollow);

@@ -7,11 +7,9 @@ export const remedies: Record<string, string> = {
   EROFS: 'The file system is mounted read-only: remount it writable, or move ipam.dataDir elsewhere.',
   EACCES:
     'The plugin must be able to write there; it usually runs as root. Look at the modes of the directories, SELinux and AppArmor.',
-  EPERM:
-    'The plugin must be able to write there, and the file system must know hard and symbolic links. Look at lsattr too.',
+  EPERM: 'The plugin must be able to write there; it usually runs as root. Look at lsattr too.',
   ENOTDIR: 'A part of the path is a file where a directory is expected: move it away, or set ipam.dataDir.',
   ELOOP: 'The store follows no symbolic links inside its directory: remove the link.',
-  EMLINK: 'The file system does not know hard links, or knows too few: move ipam.dataDir elsewhere.',
   EIO: 'The disk fails: see the kernel log.',
   ...limitRemedies,
 };
@@ -20,6 +18,10 @@ export const remedies: Record<string, string> = {
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** Whether link(2) or symlink(2) was refused because the file system knows no such links (or, EMLINK, no more of them). */
+export const cannotLink = (error: unknown): boolean =>
+  ['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errnoOf(error) ?? '');
 
 /**
  * An I/O error (SPEC "Error", code 5) that names what was tried (`create`, `read`), the path and the errno, and what to do.

@@ -1,6 +1,16 @@
-import { mkdirWithParents, readdir, readlinkIfThere, rename, symlink, unlink } from '../../linux/files.ts';
+import { errno } from '../../linux/errno.ts';
+import {
+  lstatIfThere,
+  mkdir,
+  readdir,
+  readlinkIfThere,
+  rename,
+  SystemError,
+  symlink,
+  unlink,
+} from '../../linux/files.ts';
 import { type Entry, formatEntry, parseEntry } from './index-entry.ts';
-import { errnoOf } from './io-failure.ts';
+import { cannotLink, errnoOf, ioFailure } from './io-failure.ts';
 import type { Place } from './location.ts';
 import { walk } from './rebuild-index.ts';
 import { readStamp, writeStamp } from './stamp.ts';
@@ -27,6 +37,8 @@ export class LeaseIndex {
   private complete = true;
   private changed = false;
   private hasCollision = false;
+  /** Something else is where the index would be: it is not touched. */
+  private isForeign = false;
 
   private constructor(place: Place) {
     this.place = place;
@@ -36,7 +48,8 @@ export class LeaseIndex {
   static open(place: Place): LeaseIndex {
     const index = new LeaseIndex(place);
     const state = readStamp(place);
-    if (state === 'absent') index.attempt('make', place.own, () => mkdirWithParents(place.own, 0o700));
+    if (state === 'absent') index.attempt('make', place.own, () => mkdir(place.own, 0o700));
+    index.isForeign = state === 'foreign';
     if (state !== 'complete') index.rebuild();
     return index;
   }
@@ -46,9 +59,9 @@ export class LeaseIndex {
     this.complete = true;
     this.changed = true;
     const before = this.readAll();
-    const { entries, collision } = walk(this.place, before);
+    const { entries, collision } = walk(this.place, before, this.isForeign);
     this.hasCollision = collision;
-    if (collision) this.complete = false;
+    if (collision || this.isForeign) this.complete = false;
     for (const [hash, entry] of entries) {
       const old = before.get(hash);
       if (!old || formatEntry(old) !== formatEntry(entry)) this.write(hash, entry);
@@ -60,6 +73,17 @@ export class LeaseIndex {
     for (const [hash, entry] of entries) this.known.set(hash, entry);
     this.knowsAll = true;
     this.isFresh = true;
+  }
+
+  /** Throws CniError 5 unless there is a directory for what the reference plugin does not know: leases are made in it. */
+  refuseForeign(): void {
+    if (!this.isForeign) return;
+    throw ioFailure(
+      'use',
+      this.place.own,
+      new SystemError(errno.ENOTDIR, 'mkdir', this.place.own),
+      'Somebody has put a file or a symbolic link there, which is neither followed nor replaced: remove it.',
+    );
   }
 
   /** Whether this operation has read all leases already. */
@@ -80,7 +104,13 @@ export class LeaseIndex {
   /** Adds or replaces an entry. Unlike the repairs of a walk, it must succeed. Throws what symlink(2) answers. */
   set(hash: string, entry: Entry): void {
     this.changed = true;
-    this.symlink(hash, formatEntry(entry));
+    try {
+      this.symlink(hash, formatEntry(entry));
+    } catch (error) {
+      // A file system without them has no index: slow, and nothing proves an attachment dead.
+      if (!cannotLink(error)) throw error;
+      this.failed('write', `${this.place.own}/${hash}`, error);
+    }
     this.known.set(hash, entry);
   }
 
@@ -116,6 +146,7 @@ export class LeaseIndex {
   }
 
   private readAll(): Map<string, Entry> {
+    if (this.isForeign) return new Map();
     try {
       return readEntries(this.place);
     } catch (error) {
@@ -160,6 +191,7 @@ export class LeaseIndex {
   }
 
   private attempt(what: string, path: string, step: () => void): void {
+    if (this.isForeign) return;
     try {
       step();
     } catch (error) {
@@ -181,8 +213,8 @@ function readEntry(place: Place, hash: string): Entry | undefined {
     return target === undefined ? undefined : parseEntry(target);
   } catch (error) {
     // EINVAL: a file that is no symbolic link. Nobody but a person put it there.
-    const errno = errnoOf(error);
-    if (errno === 'EINVAL' || errno === 'ENOTDIR') return undefined;
+    const name = errnoOf(error);
+    if (name === 'EINVAL' || name === 'ENOTDIR') return undefined;
     throw error;
   }
 }
@@ -199,7 +231,7 @@ export function readEntries(place: Place): Map<string, Entry> {
 
 function readNames(dir: string): string[] {
   try {
-    return readdir(dir);
+    return lstatIfThere(dir)?.isDirectory ? readdir(dir) : [];
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;

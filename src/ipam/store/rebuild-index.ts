@@ -5,6 +5,7 @@ import type { Entry } from './index-entry.ts';
 import { errnoOf } from './io-failure.ts';
 import { type Owner, openLease } from './lease-file.ts';
 import type { Place } from './location.ts';
+import { notedCopies } from './new-lease.ts';
 
 /** From here on, compiling the loop pays. */
 const longWalk = 1000; // files
@@ -22,10 +23,14 @@ interface Seen {
  *
  * `before` is the index as it was: an entry stays as it is if it names exactly these files. A lease that it does not know
  * was made by another plugin and belongs to this boot, the earliest that can be proven; what a person may have written
- * (lease-file.ts) belongs to none, and so never counts as dead.
+ * (lease-file.ts) belongs to none, and so never counts as dead. `isForeign`: `.tsbridge` is somebody else's, and is not looked into.
  */
-export function walk(place: Place, before: Map<string, Entry>): { entries: Map<string, Entry>; collision: boolean } {
-  const interrupted = interruptedAdd(place);
+export function walk(
+  place: Place,
+  before: Map<string, Entry>,
+  isForeign: boolean,
+): { entries: Map<string, Entry>; collision: boolean } {
+  const interrupted = isForeign ? undefined : interruptedAdd(place);
   const seen = new Map<string, Seen[]>();
   let collision = false;
   const names = readdir(place.dir);
@@ -52,15 +57,18 @@ export function walk(place: Place, before: Map<string, Entry>): { entries: Map<s
 const isSameOwner = (a: Owner | undefined, b: Owner) => a?.containerID === b.containerID && a.ifname === b.ifname;
 
 /**
- * The inode of the temporary file that an ADD left when it was killed, if any. ADD keeps the lock for as long as that file is there, so
- * one that is seen under the lock is never of an ADD at work; it never got as far as telling anybody its addresses.
+ * The inodes of what an ADD left when it was killed, if any: the temporary file that its leases are links to, or the copies that are noted
+ * in it (new-lease.ts). ADD keeps the lock for as long as that file is there, so one that is seen under the lock is never of an ADD at work;
+ * it never got as far as telling anybody its addresses.
  */
-function interruptedAdd(place: Place): bigint | undefined {
-  return lstatIfThere(`${place.own}/new`)?.ino;
+function interruptedAdd(place: Place): bigint[] | undefined {
+  const path = `${place.own}/new`;
+  const found = lstatIfThere(path);
+  return found && [found.ino, ...(found.isFile ? notedCopies(place, path) : [])];
 }
 
 /** Reads one lease; removes it, and gives undefined, when it is certainly nobody's. */
-function inspect(place: Place, ip: string, interrupted: bigint | undefined): Seen | undefined {
+function inspect(place: Place, ip: string, interrupted: readonly bigint[] | undefined): Seen | undefined {
   const path = `${place.dir}/${ip}`;
   const file = openLease(path);
   if (!file) return undefined;
@@ -68,7 +76,7 @@ function inspect(place: Place, ip: string, interrupted: bigint | undefined): See
   close(file.fd);
   const { content } = file;
   if (content === 'foreign') return undefined;
-  if (content !== 'garbled' && ino !== interrupted) {
+  if (content !== 'garbled' && !interrupted?.includes(ino)) {
     return { ip, owner: content, written: Math.floor(mtimeMs / 1000) };
   }
   const why = content === 'garbled' ? 'the lease file was empty' : 'the ADD that made the lease was killed';

@@ -1,5 +1,6 @@
-import { readlinkIfThere, symlink, unlink } from '../../linux/files.ts';
-import { errnoOf } from './io-failure.ts';
+import { close, open, readlinkIfThere, symlink, unlink } from '../../linux/files.ts';
+import { O } from '../../linux/numbers.ts';
+import { cannotLink, errnoOf } from './io-failure.ts';
 import type { Place } from './location.ts';
 
 /**
@@ -35,7 +36,13 @@ export class Steadiness {
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
-    symlink(this.place.life.boot, this.path);
+    try {
+      symlink(this.place.life.boot, this.path);
+    } catch (error) {
+      if (!cannotLink(error)) throw error;
+      // A file system without symbolic links: a file is a mark that stays.
+      close(open(this.path, O.WRONLY | O.CREAT | O.NOFOLLOW, 0o600));
+    }
     this.mark = this.place.life.boot;
   }
 }

@@ -1,4 +1,5 @@
-import { mkdirWithParents, readlinkIfThere, symlink, unlink } from '../../linux/files.ts';
+import { errno } from '../../linux/errno.ts';
+import { lstatIfThere, mkdir, readlinkIfThere, SystemError, symlink, unlink } from '../../linux/files.ts';
 import { errnoOf } from './io-failure.ts';
 import type { Place } from './location.ts';
 
@@ -12,6 +13,7 @@ import type { Place } from './location.ts';
  */
 export class Sticky {
   private readonly place: Place;
+  private readonly dir: string;
   private readonly path: string;
   private readonly hash: string;
   private before = '';
@@ -20,7 +22,8 @@ export class Sticky {
   constructor(place: Place, key: string, ifname: string) {
     this.place = place;
     this.hash = place.hash(key, ifname);
-    this.path = `${place.own}/sticky/${this.hash.slice(0, 3)}`;
+    this.dir = `${place.own}/sticky`;
+    this.path = `${this.dir}/${this.hash.slice(0, 3)}`;
   }
 
   /** The addresses that the pod had last. */
@@ -39,6 +42,9 @@ export class Sticky {
     const target = [this.hash, ...ips].join(',');
     if (target === this.before) return;
     try {
+      // What a symbolic link leads to is not ours to write into.
+      const { isDirectory } = lstatIfThere(this.dir) ?? { isDirectory: true };
+      if (!isDirectory) throw new SystemError(errno.ENOTDIR, 'mkdir', this.dir);
       if (this.before !== '') unlink(this.path);
       this.symlink(target);
     } catch (error) {
@@ -51,7 +57,7 @@ export class Sticky {
       symlink(target, this.path);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
-      mkdirWithParents(`${this.place.own}/sticky`, 0o700);
+      mkdir(this.dir, 0o700);
       symlink(target, this.path);
     }
   }

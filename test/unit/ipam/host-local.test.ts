@@ -1,8 +1,19 @@
-import { closeSync, openSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import t from 'tap';
 import { systemCalls } from '../../../src/linux/system-calls.ts';
 import { TestStore } from '../../support/ipam-store.ts';
-import { withFaults } from '../../support/system-call-faults.ts';
+import { type Errno, withFaults } from '../../support/system-call-faults.ts';
 
 const small = { subnet: '10.1.2.0/24', rangeStart: '10.1.2.1', rangeEnd: '10.1.2.4' }; // .2, .3, .4: .1 is the gateway
 const v6 = { subnet: 'fd00:1::/64' };
@@ -424,7 +435,7 @@ t.test('ADD, CHECK and DEL cost the same with a thousand leases as with one', as
       'readlinkat', // may a MAC address follow from the address?
       ...['openat', 'create', 'write', 'flock', 'pread64'], // last_reserved_ip.0, the lease, where round robin stands
       ...['linkat', 'symlinkat', 'pwrite64', 'unlinkat', 'close'], // the address, the index, round robin, the end
-      ...['utimensat', 'utimensat', 'flock'], // the index is complete
+      ...['utimensat', 'statx', 'utimensat', 'flock'], // the index is complete
     ],
     check: [
       ...['create', 'flock', 'statx', 'statx'],
@@ -433,10 +444,139 @@ t.test('ADD, CHECK and DEL cost the same with a thousand leases as with one', as
     del: [
       ...['create', 'flock', 'statx', 'statx'],
       ...['readlinkat', 'openat', 'read', 'close'],
-      ...['unlinkat', 'unlinkat', 'utimensat', 'utimensat', 'flock'],
+      ...['unlinkat', 'unlinkat', 'utimensat', 'statx', 'utimensat', 'flock'],
     ],
   });
   t.strictSame(await costs(1000), alone);
+});
+
+/** Does something to a store, and sets the times of its directories back, as a restore does. */
+function withTimesOf(store: TestStore, act: () => void): void {
+  const times = [store.dir, `${store.dir}/.tsbridge`].map((path) => ({
+    path,
+    reference: `${store.dataDir}/${path.length}`,
+  }));
+  for (const { path, reference } of times) {
+    execFileSync('mkdir', [reference]);
+    execFileSync('touch', ['--reference', path, reference]);
+  }
+  act();
+  for (const { path, reference } of times) {
+    execFileSync('touch', ['--reference', reference, path]);
+    execFileSync('rmdir', [reference]);
+  }
+}
+
+t.test('leases that came or went while the directories kept their times are known all the same', async (t) => {
+  using store = new TestStore([[small]]);
+  await store.add('a');
+  withTimesOf(store, () => writeFileSync(`${store.dir}/10.1.2.3`, 'restored\r\neth0'));
+  t.strictSame(await store.held('restored'), ['10.1.2.3']);
+  withTimesOf(store, () => unlinkSync(`${store.dir}/10.1.2.3`));
+  t.strictSame(await store.held('restored'), []);
+  withTimesOf(store, () => writeFileSync(`${store.dir}/10.1.2.3`, 'again\r\neth0'));
+  await store.del('again');
+  t.strictSame(Object.keys(store.leases()), ['10.1.2.2']);
+  withTimesOf(store, () => writeFileSync(`${store.dir}/10.1.2.3`, 'more\r\neth0'));
+  await store.gc([{ containerID: 'a', ifname: 'eth0' }]);
+  t.strictSame(Object.keys(store.leases()), ['10.1.2.2']);
+});
+
+for (const [tool, restore] of [
+  ['cp -a', (from: string, to: string) => execFileSync('cp', ['-a', `${from}/.`, to])],
+  ['tar', (from: string, to: string) => execFileSync('sh', ['-c', `tar -C '${from}' -c . | tar -C '${to}' -xp`])],
+] as const) {
+  t.test(`a store restored over a living one by ${tool}: every lease is released in the end`, async (t) => {
+    using store = new TestStore([[small]]);
+    await store.add('a');
+    execFileSync('cp', ['-a', store.dir, `${store.dataDir}/backup`]);
+    await store.del('a');
+    await store.add('b');
+    restore(`${store.dataDir}/backup`, store.dir);
+    t.strictSame(Object.keys(store.leases()), ['10.1.2.2', '10.1.2.3']);
+    t.strictSame(await store.held('b'), ['10.1.2.3']);
+    await store.del('b');
+    await store.del('a');
+    t.strictSame(store.leases(), {});
+    t.strictSame(store.index(), {});
+  });
+}
+
+t.test('what somebody has put in the place of .tsbridge is neither followed nor touched', async (t) => {
+  const planted: [string, (store: TestStore, elsewhere: string) => void][] = [
+    ['a link', (store, elsewhere) => symlinkSync(elsewhere, `${store.dir}/.tsbridge`)],
+    ['a link to nothing', (store) => symlinkSync('/nonexistent/x', `${store.dir}/.tsbridge`)],
+    ['a file', (store) => writeFileSync(`${store.dir}/.tsbridge`, '')],
+  ];
+  for (const [what, plant] of planted) {
+    using store = new TestStore([[small]]);
+    await store.add('a');
+    await store.add('b');
+    const elsewhere = t.testdir({ new: 'precious', '0123456789abcdef': 'precious', sticky: {} });
+    store.dropIndex();
+    plant(store, elsewhere);
+    t.strictSame(await store.held('a'), ['10.1.2.2'], what);
+    await store.del('a');
+    await store.gc([{ containerID: 'b', ifname: 'eth0' }]);
+    t.strictSame(store.leases(), { '10.1.2.3': 'b/eth0' }, what);
+    await t.rejects(
+      store.add('c'),
+      {
+        code: 5,
+        message: `cannot use ${store.dir}/.tsbridge: ENOTDIR`,
+        details: 'Somebody has put a file or a symbolic link there, which is neither followed nor replaced: remove it.',
+      },
+      what,
+    );
+    t.strictSame(readdirSync(elsewhere).sort(), ['0123456789abcdef', 'new', 'sticky'], what);
+    t.equal(readFileSync(`${elsewhere}/new`, 'utf8'), 'precious', what);
+    rmSync(`${store.dir}/.tsbridge`);
+    t.strictSame(await store.add('c'), ['10.1.2.4'], what);
+  }
+});
+
+t.test('a link in the place of .tsbridge/sticky is not written through', async (t) => {
+  using store = new TestStore([[small]], { sticky: true });
+  const elsewhere = t.testdir({});
+  await store.add('a');
+  symlinkSync(elsewhere, `${store.dir}/.tsbridge/sticky`);
+  await store.add('b', { stickyKey: 'ns/b' });
+  t.strictSame(readdirSync(elsewhere), []);
+});
+
+t.test('a file system without hard links, or without any links', async (t) => {
+  for (const missing of [['linkat'], ['linkat', 'symlinkat']]) {
+    for (const errno of ['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'] satisfies Errno[]) {
+      using store = new TestStore([[small], [v6]], { sticky: true });
+      const without = async (act: () => Promise<unknown>) => {
+        let result: unknown;
+        await withFaults(
+          (call) => (missing.includes(call) ? errno : 'go on'),
+          async () => {
+            result = await act();
+          },
+        );
+        return result;
+      };
+      const what = `${missing} ${errno}`;
+      t.strictSame(await without(() => store.add('a', { stickyKey: 'ns/a' })), ['10.1.2.2', 'fd00:1::2'], what);
+      t.strictSame(await without(() => store.add('b')), ['10.1.2.3', 'fd00:1::3'], what);
+      t.strictSame(await without(() => store.held('a')), ['10.1.2.2', 'fd00:1::2'], what);
+      t.strictSame(store.files()['10.1.2.2'], 'a\r\neth0', 'Go’s format, byte for byte');
+      await t.rejects(
+        without(() => store.add('a')),
+        { code: 102 },
+        what,
+      );
+      const undone = store.ipam({ containerID: 'c' });
+      await without(() => undone.add());
+      t.strictSame(await without(() => undone.undoAdd()), [], what);
+      await without(() => store.del('a'));
+      t.strictSame(store.leases(), { '10.1.2.3': 'b/eth0', 'fd00:1::3': 'b/eth0' }, what);
+      await without(() => store.gc([]));
+      t.strictSame(store.leases(), {}, what);
+    }
+  }
 });
 
 t.test('two attachments with one hash: slow, and nothing goes wrong', async (t) => {
