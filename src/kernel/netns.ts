@@ -125,7 +125,7 @@ function openNamespaceFile(path: string): number {
   let place: number | undefined;
   try {
     place = openPlace(path);
-    if (filesystemTypeOf(place) === NSFS_MAGIC) return reopen(place, O.RDONLY);
+    if (filesystemTypeOf(place) === NSFS_MAGIC) return reopen(place, O.RDONLY, path);
     throw new CniError(code.invalidEnvironment, `CNI_NETNS: ${path} is not a network namespace`, {
       details: 'the file is no namespace: it may be what a namespace that has been removed was mounted on',
     });

@@ -144,8 +144,9 @@ export function lstatIfThere(path: string): Stat | undefined {
  */
 export const openPlace = (path: string): number => open(path, O.PATH);
 
-/** Opens what `openPlace` has found, and nothing that has taken its place since. */
-export const reopen = (place: number, flags: number): number => open(`/proc/self/fd/${place}`, flags);
+/** Opens what `openPlace` has found, and nothing that has taken its place since. `path` is for the error. */
+export const reopen = (place: number, flags: number, path: string): number =>
+  check(call(SYS.openat, AT_FDCWD, `/proc/self/fd/${place}`, flags | O.CLOEXEC, 0), 'open', path);
 
 /** The type of the file system that has what is open: `f_type`, fstatfs(2). */
 export function filesystemTypeOf(fd: number): number {
@@ -317,7 +318,7 @@ export function readRegularFile(path: string, maxBytes: number): Uint8Array {
   let fd: number;
   try {
     if (!fstat(place).isFile) throw new SystemError(errno.EINVAL, 'read', path);
-    fd = reopen(place, O.RDONLY);
+    fd = reopen(place, O.RDONLY, path);
   } finally {
     close(place);
   }

