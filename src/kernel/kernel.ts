@@ -95,7 +95,10 @@ export interface Kernel extends Disposable {
   nftablesMissing(what?: 'host ports'): CniError;
 
   /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
-  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
+  removeGoLeftovers(
+    attachment: Attachment,
+    addresses?: readonly string[],
+  ): Promise<{ removed: string[]; errors: Error[] }>;
 
   /** What the reference Go plugin's rules, or chains of iptables, do for the attachment that our tables do not. See leftovers/in-force.ts. */
   otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;

@@ -3,8 +3,9 @@ import type { ResultIp, Route } from '../cni/result.ts';
 import type { Family } from '../ip/address.ts';
 import { formatPrefix, mustPrefix, parsePrefix } from '../ip/prefix.ts';
 import { gatewayAddresses, kernelRoutes } from './gateway.ts';
-import { showRoute } from './op.ts';
-import type { AddressState, FirewallGap, LinkState, RouteState, VlanState } from './state.ts';
+import { hostPorts, masqueradeOf } from './host-ports.ts';
+import { type HostPort, showHostPort, showPort, showRoute } from './op.ts';
+import type { AddressState, FirewallGap, HostPortState, LinkState, RouteState, VlanState } from './state.ts';
 import { usesVlans, wantedVlans } from './vlan.ts';
 
 /** What ADD has reported, as far as it is the plugin's own: a chain may have added to it. */
@@ -29,7 +30,9 @@ export interface Observed {
   forwarding: Record<Family, string | undefined>; // the sysctls' values
   masqueraded: string[]; // addresses
   spoofCheckedMac: string | undefined;
-  firewallGaps: FirewallGap[]; // that act on the two
+  hostPorts: HostPortState[]; // with the capability: every one of the host
+  routeLocalnet: string | undefined; // the sysctl of gatewayDevice, when the network needs it
+  firewallGaps: FirewallGap[]; // that act on these
 }
 
 /**
@@ -42,6 +45,7 @@ export function drift(conf: NetConf, expected: Expected, observed: Observed): st
     ...hostDrift(conf, observed),
     ...containerDrift(conf, expected, observed),
     ...gatewayDrift(conf, expected, observed),
+    ...hostPortDrift(conf, expected, observed),
     ...firewallDrift(conf, expected, observed),
   ];
 }
@@ -177,6 +181,34 @@ function gatewayDrift(conf: NetConf, { ips }: Expected, observed: Observed): str
   }
   return out;
 }
+
+function hostPortDrift(conf: NetConf, { ips }: Expected, observed: Observed): string[] {
+  if (!conf.hostPorts) return [];
+  const out: string[] = [];
+  const wanted = hostPorts(conf.hostPorts, ips);
+  for (const port of wanted) {
+    const has = observed.hostPorts.find((one) => isSamePort(one, port));
+    const mend = `nft 'add element inet tsbridge ${showHostPort(port)}'`;
+    if (!has) out.push(`host port ${showPort(port)} is not mapped to ${showTarget(port)} (what mends it: ${mend})`);
+    else if (has.address !== port.address || has.containerPort !== port.containerPort) {
+      out.push(
+        `host port ${showPort(port)} leads to ${showTarget(has)}, expected ${showTarget(port)} (it is ${has.comment || 'nobody'}'s)`,
+      );
+    }
+  }
+  const needsLoopback = masqueradeOf(conf.hostPorts) !== 'none' && wanted.some(({ family }) => family === 4);
+  if (needsLoopback && observed.routeLocalnet !== '1') {
+    const key = `net.ipv4.conf.${observed.gatewayDevice}.route_localnet`;
+    out.push(`sysctl ${key} is ${observed.routeLocalnet ?? 'missing'}, expected 1`);
+  }
+  return out;
+}
+
+const isSamePort = (a: HostPort, b: HostPort) =>
+  a.family === b.family && a.hostIp === b.hostIp && a.protocol === b.protocol && a.hostPort === b.hostPort;
+
+const showTarget = ({ address, containerPort }: HostPort) =>
+  address.includes(':') ? `[${address}]:${containerPort}` : `${address}:${containerPort}`;
 
 function firewallDrift(conf: NetConf, { ips, mac }: Expected, observed: Observed): string[] {
   const out: string[] = [];

@@ -188,3 +188,9 @@ export function showHostPort({ family, hostIp, protocol, hostPort, address, cont
   const key = `${hostIp === undefined ? '' : `${hostIp} . `}${protocol} . ${hostPort}`;
   return `ports${family}${hostIp === undefined ? '' : '.hostIP'} { ${key} : ${address} . ${containerPort} }`;
 }
+
+/** `tcp 8080`, `tcp 192.0.2.1:8080`, `udp [2001:db8::1]:53`. */
+export function showPort({ hostIp, protocol, hostPort }: Pick<HostPort, 'hostIp' | 'protocol' | 'hostPort'>): string {
+  if (hostIp === undefined) return `${protocol} ${hostPort}`;
+  return `${protocol} ${hostIp.includes(':') ? `[${hostIp}]` : hostIp}:${hostPort}`;
+}

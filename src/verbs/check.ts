@@ -6,6 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { gatewayDevice } from '../plan/add.ts';
 import { drift, type Expected, type Observed, routeDrift } from '../plan/drift.ts';
+import { hostPorts, masqueradeOf } from '../plan/host-ports.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
 import { usesVlans } from '../plan/vlan.ts';
@@ -93,8 +94,24 @@ async function observe(
           6: kernel.sysctl('host', 'net/ipv6/conf/all/forwarding'),
         }
       : { 4: undefined, 6: undefined },
-    ...(await observeFirewall(kernel, conf, attachment, expected, host)),
+    ...(await withHostPorts(kernel, conf, expected, await observeFirewall(kernel, conf, attachment, expected, host))),
+    routeLocalnet: conf.hostPorts ? kernel.sysctl('host', `net/ipv4/conf/${device}/route_localnet`) : undefined,
   };
+}
+
+/** What was seen of the firewall, and of host ports, if the network has any. */
+async function withHostPorts<T extends Pick<Observed, 'firewallGaps'>>(
+  kernel: Kernel,
+  conf: NetConf,
+  { ips }: Expected,
+  firewall: T,
+): Promise<T & Pick<Observed, 'hostPorts'>> {
+  if (!conf.hostPorts) return { ...firewall, hostPorts: [] };
+  await kernel.loadHostPorts();
+  const ports = kernel.hostPorts();
+  const mapped = hostPorts(conf.hostPorts, ips);
+  const gaps = ports.length > 0 ? kernel.hostPortGaps(mapped, masqueradeOf(conf.hostPorts)) : [];
+  return { ...firewall, hostPorts: ports, firewallGaps: [...firewall.firewallGaps, ...gaps] };
 }
 
 /** The host's end: by its own name or, for a pair that the Go plugin made, by the name that its result gives. */

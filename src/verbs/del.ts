@@ -62,7 +62,7 @@ export async function del(context: Context): Promise<void> {
   await removeUnreadHostPorts(kernel, [attachment], (_, error) => errors.push(asCniError(error)));
   await removeIptablesRules(conf, attachment, held, errors);
   try {
-    const leftovers = await kernel.removeGoLeftovers(attachment);
+    const leftovers = await kernel.removeGoLeftovers(attachment, [...held, ...previous]);
     errors.push(...leftovers.errors);
     for (const rule of leftovers.removed) log.change('removed what another plugin had made', { rule });
   } catch (error) {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { writeServices } from '../runtime/kube-proxy.ts';
 import { builds } from '../support/builds.ts';
 import type { Container } from '../support/container.ts';
 import { Host } from '../support/host.ts';
@@ -76,102 +77,111 @@ const leftovers = (host: Host) => [
 
 for (const build of builds) {
   t.test(`${build.name}: host ports`, { skip: missing('nft') }, async (t) => {
-    t.test('from everywhere, to every address, of both protocols and families', async (t) => {
-      const host = await Host.create(t, { plugin: build.path });
-      const machine = outside(host);
-      const ports = [
-        tcp(8080),
-        udp(5300),
-        tcp(8081, 80, '192.0.2.2'),
-        udp(5301, 53, '192.0.2.2'),
-        tcp(8081, 80, '2001:db8:ff::2'),
-        udp(5301, 53, '2001:db8:ff::2'),
-        tcp(8082, 80, '0.0.0.0'),
-        tcp(8083, 80, '::'),
-        tcp(8084, 80, '127.0.0.1'),
-      ];
-      const { pod } = add(host, withPorts(ports));
-      const { pod: neighbour } = add(host, network());
-      const { pod: stranger } = add(
-        host,
-        network({
-          name: 'other',
-          bridge: 'oth0',
-          ipMasq: false,
-          ipam: { type: 'host-local', ranges: [[{ subnet: '10.2.0.0/24' }], [{ subnet: '2001:db8:2::/64' }]] },
-        }),
-      );
-      await serve(t, pod, 'pod', 'tcp,0.0.0.0,80', 'udp,0.0.0.0,53', 'tcp,::,80', 'udp,::,53');
-      const gateway = { 4: '10.1.0.1', 6: '2001:db8:1::1' };
-      const own: [string, Place, string | undefined, string | undefined, string | undefined][] = [
-        // from, where, the source that the pod sees over IPv4 and IPv6, what is different at 127.0.0.1
-        ['outside', machine, '192.0.2.9', '2001:db8:ff::9', undefined],
-        ['a pod of the network', neighbour, gateway[4], gateway[6], undefined],
-        ['a pod of another network', stranger, '10.2.0.2', '2001:db8:2::2', undefined],
-        ['the pod itself', pod, gateway[4], gateway[6], undefined],
-      ];
-      const rows: [string, string, string][] = [];
-      for (const [name, , four, six] of own) {
-        for (const [destination, source] of [
-          ['192.0.2.1', four],
-          ['192.0.2.2', four],
-          ['2001:db8:ff::1', six],
-          ['2001:db8:ff::2', six],
-        ] as const) {
-          rows.push(
-            [name, `tcp,${destination},8080`, `pod saw ${source}`],
-            [name, `udp,${destination},5300`, `pod saw ${source}`],
+    for (const filtersBridges of [false, true])
+      t.test(
+        `from everywhere, to every address, of both protocols and families${filtersBridges ? ', where netfilter sees bridged frames, as in Kubernetes' : ''}`,
+        async (t) => {
+          const host = await Host.create(t, { plugin: build.path });
+          const machine = outside(host);
+          for (const key of ['iptables', 'ip6tables'])
+            host.run(['sysctl', '-qw', `net.bridge.bridge-nf-call-${key}=${filtersBridges ? 1 : 0}`]);
+          const ports = [
+            tcp(8080),
+            udp(5300),
+            tcp(8081, 80, '192.0.2.2'),
+            udp(5301, 53, '192.0.2.2'),
+            tcp(8081, 80, '2001:db8:ff::2'),
+            udp(5301, 53, '2001:db8:ff::2'),
+            tcp(8082, 80, '0.0.0.0'),
+            tcp(8083, 80, '::'),
+            tcp(8084, 80, '127.0.0.1'),
+          ];
+          const { pod } = add(host, withPorts(ports));
+          const { pod: neighbour } = add(host, network());
+          const { pod: stranger } = add(
+            host,
+            network({
+              name: 'other',
+              bridge: 'oth0',
+              ipMasq: false,
+              ipam: { type: 'host-local', ranges: [[{ subnet: '10.2.0.0/24' }], [{ subnet: '2001:db8:2::/64' }]] },
+            }),
           );
-          const isAt = destination.endsWith('2');
-          if (name !== 'the pod itself' || isAt) {
-            rows.push([name, `tcp,${destination},8081`, isAt ? `pod saw ${source}` : 'refused']);
-            rows.push([name, `udp,${destination},5301`, isAt ? `pod saw ${source}` : 'refused']);
+          await serve(t, pod, 'pod', 'tcp,0.0.0.0,80', 'udp,0.0.0.0,53', 'tcp,::,80', 'udp,::,53');
+          const gateway = { 4: '10.1.0.1', 6: '2001:db8:1::1' };
+          const own: [string, Place, string | undefined, string | undefined, string | undefined][] = [
+            // from, where, the source that the pod sees over IPv4 and IPv6, what is different at 127.0.0.1
+            ['outside', machine, '192.0.2.9', '2001:db8:ff::9', undefined],
+            ['a pod of the network', neighbour, gateway[4], gateway[6], undefined],
+            ['a pod of another network', stranger, '10.2.0.2', '2001:db8:2::2', undefined],
+            ['the pod itself', pod, gateway[4], gateway[6], undefined],
+          ];
+          const rows: [string, string, string][] = [];
+          for (const [name, , four, six] of own) {
+            for (const [destination, source] of [
+              ['192.0.2.1', four],
+              ['192.0.2.2', four],
+              ['2001:db8:ff::1', six],
+              ['2001:db8:ff::2', six],
+            ] as const) {
+              rows.push(
+                [name, `tcp,${destination},8080`, `pod saw ${source}`],
+                [name, `udp,${destination},5300`, `pod saw ${source}`],
+              );
+              const isAt = destination.endsWith('2');
+              if (name !== 'the pod itself' || isAt) {
+                rows.push([name, `tcp,${destination},8081`, isAt ? `pod saw ${source}` : 'refused']);
+                rows.push([name, `udp,${destination},5301`, isAt ? `pod saw ${source}` : 'refused']);
+              }
+              rows.push([name, `tcp,${destination},8082`, destination.includes(':') ? 'refused' : `pod saw ${source}`]);
+              rows.push([name, `tcp,${destination},8083`, destination.includes(':') ? `pod saw ${source}` : 'refused']);
+              rows.push([name, `tcp,${destination},8084`, 'refused']);
+            }
           }
-          rows.push([name, `tcp,${destination},8082`, destination.includes(':') ? 'refused' : `pod saw ${source}`]);
-          rows.push([name, `tcp,${destination},8083`, destination.includes(':') ? `pod saw ${source}` : 'refused']);
-          rows.push([name, `tcp,${destination},8084`, 'refused']);
-        }
-      }
-      // From the host the source is the address that it would use itself.
-      for (const [destination, source] of [
-        ['127.0.0.1', gateway[4]],
-        ['127.0.0.2', gateway[4]],
-        ['192.0.2.1', '192.0.2.1'],
-        ['10.1.0.1', gateway[4]],
-        ['2001:db8:ff::1', '2001:db8:ff::1'],
-        ['2001:db8:1::1', gateway[6]],
-      ] as const) {
-        rows.push(
-          ['the host', `tcp,${destination},8080`, `pod saw ${source}`],
-          ['the host', `udp,${destination},5300`, `pod saw ${source}`],
-        );
-      }
-      rows.push(
-        ['the host', 'tcp,127.0.0.1,8084', `pod saw ${gateway[4]}`],
-        ['the host', 'tcp,127.0.0.2,8084', 'refused'],
-      );
-      rows.push(['the host', 'tcp,127.0.0.1,8081', 'refused'], ['the host', 'tcp,192.0.2.2,8081', 'pod saw 192.0.2.1']);
-      rows.push(['the host', 'tcp,::1,8080', 'refused'], ['the host', 'udp,::1,5300', 'refused']);
+          // From the host the source is the address that it would use itself.
+          for (const [destination, source] of [
+            ['127.0.0.1', gateway[4]],
+            ['127.0.0.2', gateway[4]],
+            ['192.0.2.1', '192.0.2.1'],
+            ['10.1.0.1', gateway[4]],
+            ['2001:db8:ff::1', '2001:db8:ff::1'],
+            ['2001:db8:1::1', gateway[6]],
+          ] as const) {
+            rows.push(
+              ['the host', `tcp,${destination},8080`, `pod saw ${source}`],
+              ['the host', `udp,${destination},5300`, `pod saw ${source}`],
+            );
+          }
+          rows.push(
+            ['the host', 'tcp,127.0.0.1,8084', `pod saw ${gateway[4]}`],
+            ['the host', 'tcp,127.0.0.2,8084', 'refused'],
+          );
+          rows.push(
+            ['the host', 'tcp,127.0.0.1,8081', 'refused'],
+            ['the host', 'tcp,192.0.2.2,8081', 'pod saw 192.0.2.1'],
+          );
+          rows.push(['the host', 'tcp,::1,8080', 'refused'], ['the host', 'udp,::1,5300', 'refused']);
 
-      const places: Record<string, Place> = {
-        'the host': host,
-        ...Object.fromEntries(own.map(([name, place]) => [name, place])),
-      };
-      for (const [name, place] of Object.entries(places)) {
-        const asked = rows.filter(([from]) => from === name);
-        const answers = ask(place, ...asked.map(([, question]) => question));
-        for (const [i, [, question, expected]] of asked.entries())
-          t.equal(answers[i], expected, `${name}: ${question}`);
-      }
-      host.cni({ command: 'DEL', container: pod, conf: withPorts(ports) });
-      t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0', 'the switch is taken back');
-      for (const [pod, conf] of [
-        [neighbour, network()],
-        [stranger, network({ name: 'other', bridge: 'oth0', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } })],
-      ] as const)
-        t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
-      t.strictSame(leftovers(host), []);
-    });
+          const places: Record<string, Place> = {
+            'the host': host,
+            ...Object.fromEntries(own.map(([name, place]) => [name, place])),
+          };
+          for (const [name, place] of Object.entries(places)) {
+            const asked = rows.filter(([from]) => from === name);
+            const answers = ask(place, ...asked.map(([, question]) => question));
+            for (const [i, [, question, expected]] of asked.entries())
+              t.equal(answers[i], expected, `${name}: ${question}`);
+          }
+          host.cni({ command: 'DEL', container: pod, conf: withPorts(ports) });
+          t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0', 'the switch is taken back');
+          for (const [pod, conf] of [
+            [neighbour, network()],
+            [stranger, network({ name: 'other', bridge: 'oth0', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } })],
+          ] as const)
+            t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+          t.strictSame(leftovers(host), []);
+        },
+      );
 
     t.test('200 ports: the number of rules is constant, and every port answers', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
@@ -361,5 +371,195 @@ for (const build of builds) {
       }
       t.strictSame(leftovers(host), []);
     });
+
+    for (const form of ['nft', 'iptables'] as const)
+      for (const isFirst of [true, false])
+        t.test(`beside kube-proxy with ${form}, which was there ${isFirst ? 'before' : 'after'}`, async (t) => {
+          const host = await Host.create(t, { plugin: build.path });
+          const machine = outside(host);
+          host.run(['ip', 'route', 'add', 'default', 'via', '192.0.2.9']);
+          const services = () => (form === 'nft' ? nftServices(host) : iptablesServices(host));
+          if (isFirst) services();
+          const { pod } = add(host, withPorts([tcp(8080), udp(8080)]));
+          const { pod: stranger } = add(
+            host,
+            network({
+              name: 'other',
+              bridge: 'oth0',
+              ipMasq: false,
+              ipam: { type: 'host-local', subnet: '10.2.0.0/24' },
+            }),
+          );
+          if (!isFirst) services();
+          await serve(t, pod, 'pod', 'tcp,0.0.0.0,80', 'udp,0.0.0.0,53');
+          t.strictSame(ask(machine, 'tcp,192.0.2.1,8080', 'udp,192.0.2.2,8080', 'tcp,192.0.2.1,30080'), [
+            'pod saw 192.0.2.9',
+            'pod saw 192.0.2.9',
+            'pod saw 10.1.0.1', // masqueraded by kube-proxy
+          ]);
+          t.strictSame(
+            ask(stranger, 'tcp,192.0.2.1,8080', 'tcp,10.96.0.10,8080', 'tcp,10.96.0.10,81', 'tcp,192.0.2.1,30080'),
+            ['pod saw 10.2.0.2', 'pod saw 10.2.0.2', 'pod saw 10.2.0.2', 'pod saw 10.1.0.1'],
+          );
+          t.strictSame(
+            ask(host, 'tcp,127.0.0.1,8080', 'tcp,10.96.0.10,8080', 'udp,127.0.0.1,8080'),
+            Array(3).fill('pod saw 10.1.0.1'),
+          );
+        });
+
+    t.test('CHECK finds what somebody has removed or redirected', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const conf = withPorts([tcp(8080), udp(53, 53, '192.0.2.1')]);
+      const pod = host.container();
+      const { json: prevResult } = host.cni({ command: 'ADD', container: pod, conf });
+      const check = () => host.cni({ command: 'CHECK', container: pod, conf, prevResult });
+      t.equal(check().status, 0, check().stdout);
+      for (const [damage, repair, message] of [
+        [
+          'nft delete element inet tsbridge ports4 { tcp . 8080 }',
+          'nft add element inet tsbridge ports4 { tcp . 8080 : 10.1.0.2 . 80 }',
+          "host port tcp 8080 is not mapped to 10.1.0.2:80 (what mends it: nft 'add element inet tsbridge ports4 { tcp . 8080 : 10.1.0.2 . 80 }')",
+        ],
+        [
+          'nft delete element inet tsbridge ports6 { tcp . 8080 }; nft add element inet tsbridge ports6 { tcp . 8080 : fd00::9 . 80 }',
+          'nft delete element inet tsbridge ports6 { tcp . 8080 }; nft add element inet tsbridge ports6 { tcp . 8080 : 2001:db8:1::2 . 80 }',
+          "host port tcp 8080 leads to [fd00::9]:80, expected [2001:db8:1::2]:80 (it is nobody's)",
+        ],
+        [
+          'nft delete element inet tsbridge ports4.hostIP { 192.0.2.1 . udp . 53 }',
+          'nft add element inet tsbridge ports4.hostIP { 192.0.2.1 . udp . 53 : 10.1.0.2 . 53 }',
+          'host port udp 192.0.2.1:53 is not mapped to 10.1.0.2:53',
+        ],
+        [
+          'nft flush chain inet tsbridge output',
+          `nft 'add rule inet tsbridge output fib daddr type local jump hostports comment "host ports, from the host itself"'`,
+          `a rule of host ports is missing (chain output, "host ports, from the host itself") (the next ADD in this network of a pod with host ports makes it, and so does: nft 'add chain inet tsbridge output { type nat hook output priority -100; policy accept; }; add rule inet tsbridge output fib daddr type local jump hostports comment "host ports, from the host itself"')`,
+        ],
+        [
+          'nft delete element inet tsbridge hairpin4 { 10.1.0.2 . 80 . tcp . 8080 }',
+          'nft add element inet tsbridge hairpin4 { 10.1.0.2 . 80 . tcp . 8080 : goto hairpin-own }',
+          '10.1.0.2 is missing in map hairpin4 of what is masqueraded behind host port tcp 8080',
+        ],
+        [
+          'echo 0 >/proc/sys/net/ipv4/conf/prt0/route_localnet',
+          'echo 1 >/proc/sys/net/ipv4/conf/prt0/route_localnet',
+          'sysctl net.ipv4.conf.prt0.route_localnet is 0, expected 1',
+        ],
+      ] as const) {
+        const words = (text: string) => text.replaceAll(/\{[^}]*\}/g, "'$&'");
+        host.run(['sh', '-ec', words(damage)]);
+        const { status, json } = check();
+        t.equal(status, 1, damage);
+        t.equal(json.code, 101);
+        t.equal(json.msg.slice(0, message.length), message);
+        host.run(['sh', '-ec', repair.includes("'add rule") ? repair : words(repair)]);
+        t.equal(check().status, 0, `${repair}: ${check().stdout}`);
+      }
+      host.run(['nft', 'flush', 'chain', 'inet', 'tsbridge', 'hostports']);
+      add(host, withPorts([tcp(9090)]));
+      t.equal(check().status, 0, 'the next ADD makes the rules anew');
+    });
+
+    t.test('GC removes the ports of attachments that are gone, and no others', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pods = [8080, 8081, 8082].map((port) => add(host, withPorts([tcp(port)])).pod);
+      const [gone, stale, kept] = pods as [Container, Container, Container];
+      add(
+        host,
+        withPorts([tcp(9090)], { name: 'other', bridge: 'oth0', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } }),
+      );
+      const left = () =>
+        [8080, 8081, 8082, 9090].filter((port) =>
+          host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']).includes(`tcp . ${port} `),
+        );
+      gone.remove();
+      const gc = (over: Record<string, unknown>) =>
+        host.cni({ command: 'GC', conf: network({ cniVersion: '1.1.0', ...over }) });
+      t.equal(gc({}).status, 0, gc({}).stdout);
+      t.strictSame(left(), [8081, 8082, 9090], 'without a list: what is dead');
+      t.equal(gc({ 'cni.dev/valid-attachments': [{ containerID: kept.id, ifname: 'eth0' }] }).status, 0);
+      t.strictSame(left(), [8082, 9090]);
+      t.equal(host.cni({ command: 'DEL', container: stale, conf: network() }).status, 0);
+      t.strictSame(left(), [8082, 9090]);
+    });
+
+    t.test('DEL of a pod whose ports the Go portmap has mapped leaves none of them', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const chain = withPorts([tcp(8080), udp(5300)], {
+        cniVersion: '0.4.0',
+        ipam: { type: 'host-local', subnet: '10.1.0.0/24' },
+      });
+      const pods = [host.container(), host.container()] as const;
+      for (const [i, pod] of pods.entries()) {
+        const conf = { ...chain, runtimeConfig: { portMappings: [tcp(8080 + i), udp(5300 + i)] } };
+        const added = host.cni({ command: 'ADD', plugin: 'bridge', container: pod, conf: { ...conf, type: 'bridge' } });
+        t.equal(added.status, 0, added.stdout);
+        const mapped = host.cni({
+          command: 'ADD',
+          plugin: 'portmap',
+          container: pod,
+          conf: { ...conf, type: 'portmap' },
+          prevResult: added.json,
+        });
+        t.equal(mapped.status, 0, mapped.stdout);
+      }
+      const [pod, other] = pods;
+      // Its nftables back end, which Debian's does not have: rules with nothing but the container's ID.
+      host.run(['nft', '-f', '-'], {
+        stdin: `table ip cni_hostport {
+          chain hostports { tcp dport 8080 dnat to 10.1.0.2:80 comment "${pod.id}"; tcp dport 8081 dnat to 10.1.0.3:80 comment "${other.id}"; tcp dport 8082 dnat to 10.9.0.2:80 comment "${pod.id}"; }
+          chain masquerading { ip saddr 10.1.0.2 ip daddr 10.1.0.2 masquerade comment "${pod.id}"; }
+        }`.replaceAll(';', '\n'),
+      });
+      const rules = () =>
+        host.run(['iptables-save', '-t', 'nat']) + host.run(['nft', 'list', 'table', 'ip', 'cni_hostport']);
+      t.match(rules(), `id: \\"${pod.id}\\"`);
+      t.equal(host.cni({ command: 'DEL', container: pod, conf: chain }).status, 0);
+      t.notMatch(rules(), `id: \\"${pod.id}\\"`);
+      t.notMatch(rules(), /10\.1\.0\.2/);
+      t.match(rules(), `id: \\"${other.id}\\"`, "another pod's stay");
+      t.match(rules(), `dnat to 10.9.0.2:80 comment "${pod.id}"`, "and the pod's on another network");
+      t.equal(host.run(['iptables-save', '-t', 'nat']).match(/^:CNI-DN-/gm)?.length, 1);
+    });
+  });
+}
+
+/** A service of the pod 10.1.0.2, at the port that is its host port as well, and at another one; and at a port of every node. */
+function nftServices(host: Host): void {
+  const endpoints = [{ ip: '10.1.0.2', port: 80 }];
+  const service = { family: 4, protocol: 'tcp', clusterIp: '10.96.0.10', endpoints } as const;
+  writeServices(host, { 4: '10.0.0.0/8', 6: 'fd00::/8' }, [
+    { ...service, name: 'same', port: 8080, nodePort: 30080 },
+    { ...service, name: 'another', port: 81 },
+  ]);
+}
+
+/** The same as kube-proxy writes it for iptables. */
+function iptablesServices(host: Host): void {
+  host.run(['iptables-restore', '--noflush'], {
+    stdin: `*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-POSTROUTING - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-MARK-MASQ - [0:0]
+:KUBE-SEP - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
+-A KUBE-POSTROUTING -j MASQUERADE --random-fully
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 8080 ! -s 10.0.0.0/8 -j KUBE-MARK-MASQ
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 8080 -j KUBE-SEP
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 81 ! -s 10.0.0.0/8 -j KUBE-MARK-MASQ
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 81 -j KUBE-SEP
+-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-NODEPORTS -p tcp -m tcp --dport 30080 -j KUBE-MARK-MASQ
+-A KUBE-NODEPORTS -p tcp -m tcp --dport 30080 -j KUBE-SEP
+-A KUBE-SEP -s 10.1.0.2/32 -j KUBE-MARK-MASQ
+-A KUBE-SEP -p tcp -m tcp -j DNAT --to-destination 10.1.0.2:80
+COMMIT
+`,
   });
 }

@@ -145,8 +145,11 @@ class NftFirewall implements Firewall {
     return what ? nftablesMissing(`cannot map ${what}`, undefined, hostPortRemedy) : nftablesMissing();
   }
 
-  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }> {
-    return removeGoLeftovers(this.open, attachment);
+  removeGoLeftovers(
+    attachment: Attachment,
+    addresses?: readonly string[],
+  ): Promise<{ removed: string[]; errors: Error[] }> {
+    return removeGoLeftovers(this.open, attachment, addresses);
   }
 
   async otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce> {

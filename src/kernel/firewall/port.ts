@@ -65,7 +65,10 @@ export interface Firewall {
   /** Kernel.nftablesMissing. */
   missing(what?: 'host ports'): CniError;
   /** Kernel.removeGoLeftovers. */
-  removeGoLeftovers(attachment: Attachment): Promise<{ removed: string[]; errors: Error[] }>;
+  removeGoLeftovers(
+    attachment: Attachment,
+    addresses?: readonly string[],
+  ): Promise<{ removed: string[]; errors: Error[] }>;
   /** Kernel.otherRulesInForce. */
   otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 }

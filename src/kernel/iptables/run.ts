@@ -121,11 +121,11 @@ export const removal = (chain: string, jumps: readonly string[]): string[] => [
 ];
 
 /**
- * Removes a chain and the jumps from POSTROUTING to it. Without iptables, or without a nat table, there is nothing to remove.
+ * Removes a chain and the jumps from `base` to it. Without iptables, or without a nat table, there is nothing to remove.
  * Throws CniError 11 or 100.
  */
-export async function removeChain(tables: Iptables, chain: string): Promise<void> {
-  const listed = await listChain(tables, 'POSTROUTING');
+export async function removeChain(tables: Iptables, chain: string, base = 'POSTROUTING'): Promise<void> {
+  const listed = await listChain(tables, base);
   if (listed.status !== 0) return;
   const answer = await restore(tables, removal(chain, jumpsTo(listed.stdout, chain)));
   if (answer.status) throw failure(`remove chain ${chain} of ${program(tables, '')}`, answer);

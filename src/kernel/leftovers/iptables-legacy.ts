@@ -7,7 +7,7 @@ import { close } from '../../linux/files.ts';
 import { systemCalls } from '../../linux/system-calls.ts';
 import { addressBytes } from '../../netlink/nftables/address.ts';
 import { listChain, removeChain } from '../iptables/run.ts';
-import { chainsOf } from './iptables.ts';
+import { chainsOf, ownChainsOf } from './iptables.ts';
 import { chainComment } from './suspects.ts';
 
 /**
@@ -19,10 +19,10 @@ export async function removeLegacyChains(family: Family, attachment: Attachment)
   const table = readLegacyTable(family);
   const removed: string[] = [];
   if (!table.includes(chainComment(attachment))) return removed;
-  for (const chain of chainsOf(attachment)) {
+  for (const { base, chain } of ownChainsOf(attachment)) {
     // A chain begins with an ERROR target that holds its name.
     if (!table.includes(`${chain}\0`)) continue;
-    await removeChain({ family, variant: (await hasLegacyProgram(family)) ? '-legacy' : '' }, chain);
+    await removeChain({ family, variant: (await hasLegacyProgram(family)) ? '-legacy' : '' }, chain, base);
     removed.push(`iptables-legacy chain ${chain} (IPv${family})`);
   }
   return removed;

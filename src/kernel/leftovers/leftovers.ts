@@ -16,9 +16,10 @@ export interface Legacy {
 
 /**
  * Removes what the reference Go plugin made for the attachment (reference behaviour, all back ends), so that a node can be switched over
- * with pods running: the chains of iptables, whichever kind, the rules of its nftables back end, the chains of its MAC spoof check. Removes our own
+ * with pods running: the chains of iptables, whichever kind, those of its portmap among them, the rules of both plugins' nftables back ends, the chains of its MAC spoof check. Removes our own
  * chain of iptables too, which a configuration that has changed since ADD would not look for.
- * On a node without any of these tables that costs one dump of their names; with iptables in use, one of POSTROUTING as well. Never throws: what
+ * `addresses` are those that the attachment has, without prefix length: nothing else in the nftables rules of portmap tells the networks of a container apart.
+ * On a node without any of these tables that costs one dump of their names; with iptables in use, one of POSTROUTING and one of portmap's chain as well. Never throws: what
  * went wrong is returned.
  *
  * NB: the Go plugin gives all interfaces of a container in one network the same chain, and removes it with the first of them. So do we.
@@ -26,6 +27,7 @@ export interface Legacy {
 export async function removeGoLeftovers(
   open: () => NetlinkSocket,
   attachment: Attachment,
+  addresses: readonly string[] = [],
   legacy: Legacy = iptablesLegacy,
 ): Promise<{ removed: string[]; errors: Error[] }> {
   const removed: string[] = [];
@@ -37,14 +39,18 @@ export async function removeGoLeftovers(
       errors.push(asCniError(error));
     }
   };
-  await attempt(() => removeRules(open, attachment));
+  await attempt(() => removeRules(open, attachment, addresses));
   for (const family of [4, 6] as const) {
     if (legacy.exists(family)) await attempt(() => legacy.remove(family, attachment));
   }
   return { removed, errors };
 }
 
-async function removeRules(open: () => NetlinkSocket, attachment: Attachment): Promise<string[]> {
+async function removeRules(
+  open: () => NetlinkSocket,
+  attachment: Attachment,
+  addresses: readonly string[],
+): Promise<string[]> {
   let socket: NetlinkSocket;
   try {
     socket = open();
@@ -58,7 +64,7 @@ async function removeRules(open: () => NetlinkSocket, attachment: Attachment): P
     .filter((table) => isSuspect(table, attachment, dump));
   if (suspects.length === 0) return [];
   const { GoRules } = await import('./nftables.ts');
-  const rules = new GoRules(attachment, suspects);
+  const rules = new GoRules(attachment, suspects, addresses);
   commit(socket, [rules], () => 'remove what the reference plugin made');
   return rules.removed;
 }

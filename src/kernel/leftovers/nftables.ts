@@ -1,14 +1,16 @@
 import type { Attachment } from '../../cni/attachment.ts';
+import { latin1 } from '../../linux/bytes.ts';
 import { errno } from '../../linux/errno.ts';
 import type { Message, Outcome } from '../../netlink/message.ts';
+import { addressBytes } from '../../netlink/nftables/address.ts';
 import { delChain, getChain } from '../../netlink/nftables/chain.ts';
 import { delRule, getRules, ruleOf } from '../../netlink/nftables/rule.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../netlink/nftables/writer.ts';
 import { sha512Hex } from '../iptables/sha512.ts';
 import type { Answer, Dump, Step, Transaction } from '../nftables/transaction.ts';
-import { chainsOf } from './iptables.ts';
-import { isIptables, isMasquerade, isSpoofCheck, masquerade, type Table } from './suspects.ts';
+import { ownChainsOf } from './iptables.ts';
+import { hostPorts, isHostPorts, isIptables, isMasquerade, isSpoofCheck, masquerade, type Table } from './suspects.ts';
 
 /** A private chain, and the base chain that jumps to it. */
 interface Private extends Table {
@@ -31,10 +33,10 @@ function privateChains(table: Table, attachment: Attachment): Private[] {
   }
   if (!isIptables(table)) return [];
   const words = family === NFPROTO.IPV4 ? 'iptables' : 'ip6tables';
-  return chainsOf(attachment).map((chain) => ({
+  return ownChainsOf(attachment).map(({ base, chain }) => ({
     family,
     name,
-    base: 'POSTROUTING',
+    base,
     chain,
     words: `${words} chain ${chain}`,
   }));
@@ -59,12 +61,14 @@ export function commentStart({ network, containerID, ifname }: Attachment): stri
 export class GoRules implements Step {
   private readonly attachment: Attachment;
   private readonly tables: readonly Table[];
+  private readonly addresses: readonly string[]; // that it has, without prefix length
   private readonly chains: Private[];
   private there: Private[] = [];
   private rules: (Table & { chain: string; handle: Uint8Array; words?: string })[] = [];
 
-  constructor(attachment: Attachment, tables: readonly Table[]) {
+  constructor(attachment: Attachment, tables: readonly Table[], addresses: readonly string[]) {
     this.attachment = attachment;
+    this.addresses = addresses;
     this.tables = tables;
     this.chains = tables.flatMap((table) => privateChains(table, attachment));
   }
@@ -88,6 +92,7 @@ export class GoRules implements Step {
         if (jumps.includes(chain)) this.rules.push({ family, name, chain: base, handle });
       }
     }
+    for (const table of this.tables) if (isHostPorts(table)) this.hearPorts(table, dump);
     const table = this.tables.find(isMasquerade);
     if (!table) return;
     const start = commentStart(this.attachment);
@@ -99,6 +104,20 @@ export class GoRules implements Step {
           handle,
           words: `nft rule inet ${table.name}: ${comment}`,
         });
+      }
+    }
+  }
+
+  /** The container may have ports on another network, too: whose a rule is, the address in it tells. */
+  private hearPorts({ family, name }: Table, dump: Dump): void {
+    const own = this.addresses.map((address) => latin1(addressBytes(address)));
+    for (const chain of hostPorts.chains) {
+      for (const { body } of dump((writer) => getRules(writer, family, name, chain))) {
+        const { handle, comment } = ruleOf(body);
+        const bytes = latin1(body);
+        if (comment !== this.attachment.containerID || !own.some((address) => bytes.includes(address))) continue;
+        const words = `nft rule ${family === NFPROTO.IPV4 ? 'ip' : 'ip6'} ${name} ${chain}: ${comment}`;
+        this.rules.push({ family, name, chain, handle, words });
       }
     }
   }

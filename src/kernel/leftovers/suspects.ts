@@ -16,6 +16,11 @@ export const chainComment = ({ network, containerID }: Attachment): string => `n
 /** The nftables back end of the reference. */
 export const masquerade = { family: NFPROTO.INET, name: 'cni_plugins_masquerade', chain: 'masq_checks' } as const;
 
+/** The nftables back end of the reference's portmap; the comment of a rule is the container's ID alone. */
+export const hostPorts = { name: 'cni_hostport', chains: ['hostports', 'hostip_hostports', 'masquerading'] } as const;
+
+export const isHostPorts = ({ family, name }: Table) =>
+  name === hostPorts.name && (family === NFPROTO.IPV4 || family === NFPROTO.IPV6);
 export const isIptables = ({ family, name }: Table) =>
   name === 'nat' && (family === NFPROTO.IPV4 || family === NFPROTO.IPV6);
 export const isSpoofCheck = ({ family, name }: Table) => name === 'nat' && family === NFPROTO.BRIDGE;
@@ -26,9 +31,12 @@ export const isMasquerade = ({ family, name }: Table) => name === masquerade.nam
  * an iptables of their own, and the hashes in the names of chains take a crypto library.
  */
 export function isSuspect(table: Table, attachment: Attachment, dump: Dump): boolean {
-  if (isSpoofCheck(table)) return true;
+  if (isSpoofCheck(table) || isHostPorts(table)) return true;
   const mentions = (chain: string, text: string) =>
     dump((writer) => getRules(writer, table.family, table.name, chain)).some(({ body }) => latin1(body).includes(text));
-  if (isIptables(table)) return mentions('POSTROUTING', chainComment(attachment));
+  if (isIptables(table)) {
+    const comment = chainComment(attachment);
+    return mentions('POSTROUTING', comment) || mentions('CNI-HOSTPORT-DNAT', comment);
+  }
   return isMasquerade(table) && mentions(masquerade.chain, `net: ${attachment.network}, `);
 }

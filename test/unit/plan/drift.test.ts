@@ -62,6 +62,8 @@ const healthy: Observed = {
   forwarding: { 4: '1', 6: '1' },
   masqueraded: ['10.1.0.2', '2001:db8::2'],
   spoofCheckedMac: '02:00:00:00:00:02',
+  hostPorts: [],
+  routeLocalnet: undefined,
   firewallGaps: [],
 };
 

@@ -17,7 +17,7 @@ import {
 } from '../../../netlink/nftables/set.ts';
 import { newTable } from '../../../netlink/nftables/table.ts';
 import type { NftWriter } from '../../../netlink/nftables/writer.ts';
-import type { HostPort, HostPortSources, Op } from '../../../plan/op.ts';
+import { type HostPort, type HostPortSources, type Op, showPort } from '../../../plan/op.ts';
 import type { Answer, Dump, Step, Transaction } from '../../nftables/transaction.ts';
 import { intervalsOf } from '../masquerade.ts';
 import { TABLE, TABLE_COMMENT } from '../names.ts';
@@ -42,7 +42,6 @@ import {
   sourcesSet,
 } from './layout.ts';
 import type { Loopback } from './loopback.ts';
-import { showPort } from './read.ts';
 import { pushSources } from './sources.ts';
 
 /** Whether the attachment with that comment is still there. What cannot be told counts as alive. */

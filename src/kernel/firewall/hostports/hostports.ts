@@ -12,7 +12,7 @@ export { HostPortAdd } from './add.ts';
 export { HostPortDel } from './del.ts';
 export { forgetAfterDel, forgetBeforeAdd } from './flows.ts';
 export { Loopback } from './loopback.ts';
-export { readGaps, readLoopback, readPorts, showPort } from './read.ts';
+export { readGaps, readLoopback, readPorts } from './read.ts';
 
 /** Throws CniError 102 when a living attachment has one of the ports. */
 export function refuseTaken(

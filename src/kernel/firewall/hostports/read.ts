@@ -3,7 +3,7 @@ import { formatIp, ipFromBytes } from '../../../ip/address.ts';
 import { textToNul } from '../../../linux/bytes.ts';
 import { getRules, ruleNameOf } from '../../../netlink/nftables/rule.ts';
 import { type Element, elementsIn, getElements, getSets, gotoOf, setNameOf } from '../../../netlink/nftables/set.ts';
-import type { HostPort } from '../../../plan/op.ts';
+import { type HostPort, showPort } from '../../../plan/op.ts';
 import type { FirewallGap, HostPortState } from '../../../plan/state.ts';
 import type { Dump } from '../../nftables/transaction.ts';
 import { TABLE } from '../names.ts';
@@ -18,12 +18,6 @@ import {
   protocolOf,
   rulesOf,
 } from './layout.ts';
-
-/** `tcp 8080`, `tcp 192.0.2.1:8080`, `udp [2001:db8::1]:53`. */
-export function showPort({ hostIp, protocol, hostPort }: Pick<HostPort, 'hostIp' | 'protocol' | 'hostPort'>): string {
-  if (hostIp === undefined) return `${protocol} ${hostPort}`;
-  return `${protocol} ${hostIp.includes(':') ? `[${hostIp}]` : hostIp}:${hostPort}`;
-}
 
 const port16 = (bytes: Uint8Array, at: number) => ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 

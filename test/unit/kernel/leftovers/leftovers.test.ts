@@ -12,7 +12,7 @@ function make() {
   const kernel = new FakeNft();
   const socket = NetlinkSocket.open(kernel.sys, protocol.NETFILTER);
   t.teardown(() => socket[Symbol.dispose]());
-  return { kernel, remove: (legacy = noLegacy) => removeGoLeftovers(() => socket, attachment, legacy) };
+  return { kernel, remove: (legacy = noLegacy) => removeGoLeftovers(() => socket, attachment, ['10.77.0.2'], legacy) };
 }
 
 // `iptables -t nat -A POSTROUTING -s 10.77.0.2 -m comment --comment 'name: "gonet" id: "abc123"' -j CNI-273cba0012ed99d222fb180a` by
@@ -41,12 +41,12 @@ t.test('a node where the reference has never been costs one dump', async (t) => 
   t.strictSame(kernel.log, ['dump GETTABLE']);
 });
 
-t.test('on one that has an iptables of its own, POSTROUTING is read as well', async (t) => {
+t.test('on one that has an iptables of its own, POSTROUTING and the chain of portmap are read as well', async (t) => {
   const { kernel, remove } = make();
   kernel.state.tables = ['2 nat'];
   kernel.state.rules = [{ chain: '2 POSTROUTING', handle: 4, sets: [] }];
   t.strictSame(await remove(), { removed: [], errors: [] });
-  t.strictSame(kernel.log, ['dump GETTABLE', 'dump GETRULE']);
+  t.strictSame(kernel.log, ['dump GETTABLE', 'dump GETRULE', 'dump GETRULE']);
 });
 
 t.test('chain and jump go in one transaction, whatever else happens to the rule set', async (t) => {
@@ -111,9 +111,9 @@ t.test('a kernel without nf_tables has nothing in it', async (t) => {
   const none = () => {
     throw new NoSocket('cannot open', errno.EPROTONOSUPPORT, '');
   };
-  t.strictSame(await removeGoLeftovers(none, attachment, noLegacy), { removed: [], errors: [] });
+  t.strictSame(await removeGoLeftovers(none, attachment, [], noLegacy), { removed: [], errors: [] });
   const full = () => {
     throw new NoSocket('cannot open', errno.EMFILE, '');
   };
-  t.match((await removeGoLeftovers(full, attachment, noLegacy)).errors, [{ message: 'cannot open: EMFILE' }]);
+  t.match((await removeGoLeftovers(full, attachment, [], noLegacy)).errors, [{ message: 'cannot open: EMFILE' }]);
 });
