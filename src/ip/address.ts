@@ -3,8 +3,8 @@ export type Family = 4 | 6;
 
 /** An IP address as a number. An IPv4-mapped IPv6 address is an IPv4 address, as in Go's net package. */
 export interface Ip {
-  family: Family;
-  value: bigint; // host order; 32 or 128 bits
+  readonly family: Family;
+  readonly value: bigint; // host order; 32 or 128 bits
 }
 
 /** Width of an address in bits. */
@@ -78,6 +78,18 @@ function parseGroups(text: string, mayEndInV4: boolean): number[] | undefined {
  * Zones (`%eth0`) are refused.
  */
 export function parseIp(text: string): Ip | undefined {
+  const before = known.get(text);
+  if (before) return before;
+  const ip = read(text);
+  if (ip && known.size < mostKnown) known.set(text, ip);
+  return ip;
+}
+
+/** One call meets the same few addresses again and again; a walk through a store meets thousands, once each. */
+const known = new Map<string, Ip>();
+const mostKnown = 64;
+
+function read(text: string): Ip | undefined {
   if (!text.includes(':')) {
     const value = parseV4(text);
     return value === undefined ? undefined : { family: 4, value: BigInt(value) };

@@ -2,11 +2,23 @@ import { bitsOf, type Family, formatIp, type Ip, parseDecimal, parseIp } from '.
 
 /** An address with a prefix length; the address may have host bits (10.1.0.5/16). */
 export interface Prefix extends Ip {
-  length: number; // bits
+  readonly length: number; // bits
 }
 
 /** An address and prefix length from `10.1.0.5/16`, host bits kept, or undefined when it is none. */
 export function parsePrefix(text: string): Prefix | undefined {
+  const before = known.get(text);
+  if (before) return before;
+  const prefix = read(text);
+  if (prefix && known.size < mostKnown) known.set(text, prefix);
+  return prefix;
+}
+
+/** As for addresses: the same few again and again. */
+const known = new Map<string, Prefix>();
+const mostKnown = 64;
+
+function read(text: string): Prefix | undefined {
   const slash = text.indexOf('/');
   if (slash < 0) return undefined;
   const ip = parseIp(text.slice(0, slash));

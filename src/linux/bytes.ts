@@ -45,26 +45,14 @@ export const utf8 = (text: string): Uint8Array => engine.encode(text);
 
 /** Puts a text's UTF-8 at a position and gives its length. What does not fit is left out. */
 export function putText(bytes: Uint8Array, at: number, text: string): number {
-  const { length } = text;
+  const encoded = engine.encode(text);
   const room = bytes.length - at;
-  let i = 0;
-  // Names are mostly ASCII, and short: no array of their own.
-  for (; i < length && i < room; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit > 127) break;
-    bytes[at + i] = unit;
-  }
-  if (i === length || i === room) return i;
-  const rest = engine.encode(text.slice(i)).subarray(0, room - i);
-  bytes.set(rest, at + i);
-  return i + rest.length;
+  bytes.set(encoded.length > room ? encoded.subarray(0, room) : encoded, at);
+  return Math.min(encoded.length, room);
 }
 
 /** How many bytes a text is in UTF-8. */
-export function utf8Length(text: string): number {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return engine.encode(text).length;
-  return text.length;
-}
+export const utf8Length = (text: string): number => engine.encode(text).length;
 
 /** The text of UTF-8; what is none becomes U+FFFD. */
 export const text = (bytes: Uint8Array, from = 0, to = bytes.length): string =>

@@ -1,4 +1,4 @@
-import { putText, utf8Length } from '../linux/bytes.ts';
+import { utf8 } from '../linux/bytes.ts';
 
 /**
  * Writes message bodies: a protocol's header, then attributes. Lengths, types and numbers are in the machine's order, which is
@@ -63,8 +63,7 @@ export class AttributeWriter {
 
   /** A string without a NUL. */
   string(type: number, value: string): void {
-    this.header(type, utf8Length(value));
-    this.at += putText(this.buffer, this.at, value);
+    this.bytes(type, utf8(value));
   }
 
   bytes(type: number, value: Uint8Array): void {

@@ -1,5 +1,5 @@
 import type { Family } from '../../ip/address.ts';
-import { hex } from '../../linux/bytes.ts';
+import { latin1 } from '../../linux/bytes.ts';
 import { type Interval, prefixInterval } from '../../netlink/nftables/address.ts';
 import { newChain } from '../../netlink/nftables/chain.ts';
 import {
@@ -160,7 +160,7 @@ export function joinOverlapping(intervals: readonly Interval[]): Interval[] {
 }
 
 /** What stands for an interval in a Set or a Map. */
-export const intervalId = ({ first, end }: Interval): string => `${hex(first)}-${end ? hex(end) : ''}`;
+export const intervalId = ({ first, end }: Interval): string => `${latin1(first)}-${end ? latin1(end) : ''}`;
 
 /** Of sorted intervals that do not overlap the one that holds the address. */
 export function intervalWith(intervals: readonly Interval[], key: Uint8Array): Interval | undefined {
