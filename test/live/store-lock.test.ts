@@ -67,6 +67,21 @@ for (const build of builds) {
       t.equal(readFileSync(`${go.dataDir}/net/10.2.0.1`, 'latin1'), 'a\r\neth0');
     });
 
+    t.test('is had in the order of asking', async (t) => {
+      const go = store(t);
+      const holder = await hold(go);
+      const adding = ipam(build.path, go, 'ADD', 'a', 30_000);
+      await sleep(1000);
+      const others = [1, 2].map(() => start(['flock', '-F', `${go.dataDir}/net/lock`, 'sleep', '3']));
+      await sleep(1200);
+      await holder.release();
+      const { result, ms } = await timed(adding.done);
+      t.equal(result.status, 0, result.stdout);
+      t.ok(ms < 2000, `${ms} ms after it was free: nobody who came later was first`);
+      for (const other of others) other.kill();
+      await Promise.all(others.map(({ done }) => done));
+    });
+
     t.test('is waited for so long and no longer, and its holder named', async (t) => {
       const go = store(t);
       const holder = await hold(go);

@@ -13,7 +13,7 @@ declare module 'tsbridge:native' {
   export function holdSignals(numbers: readonly number[]): void;
   /** The first one that was seen, or 0. */
   export function seenSignal(): number;
-  /** SIGALRM does nothing but end a call that blocks. */
+  /** SIGALRM does nothing but end a call that blocks. One comes a second after each signal that is held. */
   export function catchAlarm(): void;
   /** execve(2) in a child, in a process group of its own. Gives its pid, or -errno. */
   export function spawn(file: string, argv: readonly string[], env: readonly string[], fds: readonly number[]): number;

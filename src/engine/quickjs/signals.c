@@ -2,14 +2,19 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine.h"
 
 static volatile sig_atomic_t seen;
+static volatile sig_atomic_t is_alarm_caught;
 
 static void remember(int number) {
   if (seen == 0)
     seen = number;
+  // A system call that is about to wait has not been ended by this signal: the alarm will.
+  if (is_alarm_caught)
+    alarm(1);
 }
 
 // holdSignals(numbers): from now on.
@@ -43,12 +48,14 @@ static void do_nothing(int number) {
   (void)number;
 }
 
-// catchAlarm(): SIGALRM ends a system call that waits, and does nothing else.
+// catchAlarm(): SIGALRM ends a system call that waits, and does nothing else. One comes a second after each signal that
+// is held.
 JSValue native_catch_alarm(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
   (void)ctx, (void)this_val, (void)argc, (void)argv;
   struct sigaction action = {.sa_handler = do_nothing};
   sigset_t signals;
   sigaction(SIGALRM, &action, NULL);
+  is_alarm_caught = 1;
   sigemptyset(&signals);
   sigaddset(&signals, SIGALRM);
   sigprocmask(SIG_UNBLOCK, &signals, NULL);
