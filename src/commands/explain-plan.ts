@@ -31,6 +31,7 @@ export function explain(context: Pick<Context, 'conf' | 'sys' | 'log' | 'bootId'
       `# addresses come from the IPAM plugin ${conf.ipam.type}, which is run when the pair exists: not asked here`,
     );
   for (const { address } of ips) notes.push(`# a lease for ${address} is written to the store first`);
+  if (conf.hostPorts && ips.length === 0) notes.push('# host ports are mapped to the addresses that come');
   return [...notes, ...planAdd(conf, attachment, { ips, routes, end }, snapshot).map(show)];
 }
 

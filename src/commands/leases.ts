@@ -14,7 +14,9 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { close, fstat, lstatIfThere, readdir } from '../linux/files.ts';
 import { silent } from '../log/logger.ts';
-import { attachmentHash, hostVethNameOf } from '../plan/names.ts';
+import { attachmentComment, attachmentHash, hostVethNameOf } from '../plan/names.ts';
+import { showPort } from '../plan/op.ts';
+import type { HostPortState } from '../plan/state.ts';
 import type { CliOptions } from './commands.ts';
 import { table } from './table.ts';
 
@@ -23,6 +25,7 @@ export interface ShownLease {
   network: string;
   address: string;
   pod: string; // <namespace>/<name>; '' when the runtime did not say
+  ports?: string[]; // of the host, that lead to this address: `tcp 8080 to 80`; absent: none
   container: string; // containerID, or what is written in the file in its place
   interface: string;
   ageSeconds: number;
@@ -41,13 +44,34 @@ export async function leasesCommand(host: Host, network: string | undefined, opt
   const dataDir = options.dataDir || '/var/lib/cni/networks';
   const inSubnet = await subnetFilter(options.subnet);
   using kernel = openKernel({ sys: host.sys, log: silent });
+  const ports = await hostPorts(kernel);
   const leases: ShownLease[] = [];
   for (const name of networks(dataDir, network)) {
-    leases.push(...leasesOf(host, kernel, dataDir, name).filter(({ address }) => inSubnet.contains(address)));
+    const own = leasesOf(host, kernel, dataDir, name).filter(({ address }) => inSubnet.contains(address));
+    leases.push(...own.map((lease) => withPorts(lease, ports)));
   }
   if (options.json) host.stdout(`${JSON.stringify(leases, null, 4)}\n`);
   else host.stdout(shown(leases) + inSubnet.summary(leases.length));
   return 0;
+}
+
+/** Every port of the host; none for those who may not ask. */
+async function hostPorts(kernel: Kernel): Promise<HostPortState[]> {
+  try {
+    await kernel.loadHostPorts();
+    return kernel.hostPorts();
+  } catch {
+    return [];
+  }
+}
+
+function withPorts(lease: ShownLease, all: readonly HostPortState[]): ShownLease {
+  const { network, container: containerID, interface: ifname, address } = lease;
+  const comment = attachmentComment({ network, containerID, ifname });
+  const ports = all
+    .filter((port) => port.comment === comment && port.address === address)
+    .map((port) => `${showPort(port)} to ${port.containerPort}`);
+  return ports.length > 0 ? { ...lease, ports } : lease;
 }
 
 function networks(dataDir: string, network: string | undefined): string[] {
@@ -131,9 +155,19 @@ function placeOf(host: Host, kernel: Kernel, dataDir: string, network: string): 
 function shown(leases: readonly ShownLease[]): string {
   if (leases.length === 0) return 'no leases\n';
   const pods = leases.some(({ pod }) => pod !== '');
+  const hasPorts = leases.some(({ ports }) => ports);
   return table([
-    ['NETWORK', 'ADDRESS', ...(pods ? ['POD'] : []), 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'],
-    ...leases.map(({ network, address, pod, container, interface: ifname, ageSeconds, state }) => [
+    [
+      'NETWORK',
+      'ADDRESS',
+      ...(pods ? ['POD'] : []),
+      'CONTAINER',
+      'INTERFACE',
+      'AGE',
+      'STATE',
+      ...(hasPorts ? ['HOST PORTS'] : []),
+    ],
+    ...leases.map(({ network, address, pod, container, interface: ifname, ageSeconds, state, ports }) => [
       network,
       address,
       ...(pods ? [pod || '-'] : []),
@@ -141,6 +175,7 @@ function shown(leases: readonly ShownLease[]): string {
       ifname || '-',
       showDuration(ageSeconds),
       state,
+      ...(hasPorts ? [ports?.join(', ') ?? '-'] : []),
     ]),
   ]);
 }

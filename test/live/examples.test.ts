@@ -52,15 +52,16 @@ function execute(
   for (const plugin of command === 'DEL' ? network.plugins.toReversed() : network.plugins) {
     // portmap 1.1 looks for a dual-stack pod's IPv4 rule with ip6tables.
     if (command === 'CHECK' && plugin.type === 'portmap') continue;
-    const { capabilities, ...conf } = plugin;
-    const runtimeConfig = capabilities?.portMappings
-      ? { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
+    // A port for each pod.
+    const hostPort = 8000 + Number(container.name.replace(/\D/g, ''));
+    const runtimeConfig = plugin.capabilities?.portMappings
+      ? { portMappings: [{ hostPort, containerPort: 80, protocol: 'tcp' }] }
       : undefined;
     const outcome = host.cni({
       command,
       container,
       plugin: plugin.type === 'tsbridge' ? (host.plugin ?? '') : plugin.type,
-      conf: { ...conf, cniVersion: network.cniVersion, name: network.name, ...(runtimeConfig && { runtimeConfig }) },
+      conf: { ...plugin, cniVersion: network.cniVersion, name: network.name, ...(runtimeConfig && { runtimeConfig }) },
       prevResult: previous,
     });
     if (outcome.status !== 0) throw new Error(`${plugin.type} ${command}: ${outcome.stdout}${outcome.stderr}`);
@@ -100,6 +101,10 @@ for (const build of builds) {
       );
 
       execute(host, network, 'CHECK', a, result);
+      if (promised?.gateways.length) {
+        const [ip = ''] = result.ips[0]?.address.split('/') ?? [];
+        t.match(host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']), `: ${ip} . 80`, 'its port is mapped');
+      }
       for (const pod of [a, b, b]) execute(host, network, 'DEL', pod, result);
       t.strictSame(host.leftovers(), []);
     });

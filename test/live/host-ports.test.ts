@@ -296,6 +296,36 @@ for (const build of builds) {
       },
     );
 
+    t.test('leases and explain tell of ports', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const conf = withPorts([tcp(8080), udp(53, 53, '192.0.2.1')]);
+      const explained = host.run([build.path, 'explain'], { stdin: JSON.stringify(conf) });
+      const comment = 'network=ports container=example interface=eth0';
+      for (const line of [
+        `nft add element inet tsbridge ports4 { tcp . 8080 : 10.1.0.2 . 80 } # ${comment}`,
+        `nft add element inet tsbridge ports6 { tcp . 8080 : 2001:db8:1::2 . 80 } # ${comment}`,
+        `nft add element inet tsbridge ports4.hostIP { 192.0.2.1 . udp . 53 : 10.1.0.2 . 53 } # ${comment}`,
+        'sysctl -w net/ipv4/conf/prt0/route_localnet=1 # nft goes on dropping what comes from prt0 to 127.0.0.0/8',
+      ])
+        t.ok(explained.split('\n').includes(line), line);
+      add(host, conf);
+      add(host, network());
+      const leases = JSON.parse(host.run([build.path, 'leases', '--json']));
+      t.strictSame(
+        leases.map(({ address, ports }: { address: string; ports?: string[] }) => [address, ports]),
+        [
+          ['10.1.0.2', ['udp 192.0.2.1:53 to 53', 'tcp 8080 to 80']],
+          ['10.1.0.3', undefined],
+          ['2001:db8:1::2', ['tcp 8080 to 80']],
+          ['2001:db8:1::3', undefined],
+        ],
+      );
+      t.match(
+        host.run([build.path, 'leases']),
+        /STATE +HOST PORTS\n.* 10\.1\.0\.2 .* udp 192\.0\.2\.1:53 to 53, tcp 8080 to 80\n/,
+      );
+    });
+
     t.test('snat false and masqAll', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const machine = outside(host);

@@ -53,6 +53,7 @@ t.test('install-node writes the executable and a network of the given ranges', n
     plugins: [
       {
         type: 'tsbridge',
+        capabilities: { portMappings: true },
         bridge: 'br-pods',
         isDefaultGateway: true,
         hairpinMode: true,
@@ -61,7 +62,6 @@ t.test('install-node writes the executable and a network of the given ranges', n
         nonMasqueradeCIDRs: ['10.244.0.0/16', 'fd00:10:244::/48'],
         ipam: { type: 'host-local', ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:10:244:1::/64' }]] },
       },
-      { type: 'portmap', capabilities: { portMappings: true } },
     ],
   });
 });
@@ -136,12 +136,11 @@ t.test('install-node --root, from outside the tree', needed, async (t) => {
 
 t.test('install-node says what will not work, and does the rest', needed, async (t) => {
   const { tree, install } = nodeOf(t);
-  for (const plugin of ['portmap', 'loopback']) attempt(['rm', tree.path(`opt/cni/bin/${plugin}`)]);
+  attempt(['rm', tree.path('opt/cni/bin/loopback')]);
   writeFileSync(tree.path('etc/cni/net.d/05-first.conflist'), '{}\n');
   const { status, stderr } = install('--pod-cidr', '10.244.1.0/24');
   t.equal(status, 0);
   t.strictSame(stderr.trimEnd().split('\n'), [
-    'install-node: no portmap in /opt/cni/bin: pods will have no hostPort (under CRI-O, which does it itself, they will)',
     'install-node: no loopback in /opt/cni/bin: containerd and CRI-O start no pod without it',
     'install-node: /etc/cni/net.d/05-first.conflist comes first: runtimes will use it until it is moved away',
   ]);
@@ -256,8 +255,7 @@ t.test('install-node puts the files where the runtime looks:', needed, async (t)
   for (const [name, files, executables, confs, warning] of runtimes) {
     const { tree, install } = nodeOf(t, files);
     for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni']) mkdirSync(tree.path(dir), { recursive: true });
-    for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni'])
-      for (const plugin of ['portmap', 'loopback']) tree.program(`${dir}/${plugin}`, speaks('1.1.0'));
+    for (const dir of ['usr/lib/cni', 'srv/cni', 'usr/libexec/cni']) tree.program(`${dir}/loopback`, speaks('1.1.0'));
     const before = tree.files();
     const { status, stdout, stderr } = install('--pod-cidr', '10.244.1.0/24');
     t.strictSame(
@@ -272,21 +270,6 @@ t.test('install-node puts the files where the runtime looks:', needed, async (t)
     t.equal(install('--uninstall').status, 0);
     t.strictSame(tree.files(), before, `${name}: --uninstall finds them again`);
   }
-});
-
-t.test('a portmap that is older than CNI 1.1.0 keeps the list at 1.0.0', needed, async (t) => {
-  const { tree, install } = nodeOf(t);
-  tree.program('opt/cni/bin/portmap', speaks('1.0.0')); // Debian 12's
-  t.equal(
-    install('--pod-cidr', '10.244.1.0/24').stderr,
-    'install-node: /opt/cni/bin/portmap is older than CNI 1.1.0: runtimes will use 1.0.0, which has neither STATUS nor GC\n',
-  );
-  const { cniVersion, cniVersions } = JSON.parse(readFileSync(tree.path(conflist), 'utf8'));
-  t.strictSame(
-    [cniVersion, cniVersions],
-    ['1.0.0', undefined],
-    'a runtime that took 1.1.0 would have every pod refused',
-  );
 });
 
 t.test('--bin-dir is another directory than the runtime’s', needed, async (t) => {

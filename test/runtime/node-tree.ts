@@ -14,7 +14,7 @@ import { run } from '../support/command.ts';
 
 /**
  * A directory tree that plays a Kubernetes node: busybox for its programs, so nothing but a POSIX shell and the usual
- * commands, no Node.js and no jq; portmap and loopback in /opt/cni/bin. Commands run in it by chroot.
+ * commands, no Node.js and no jq; loopback in /opt/cni/bin. Commands run in it by chroot.
  */
 export class NodeTree {
   readonly root: string;
@@ -30,7 +30,7 @@ export class NodeTree {
       .filter((applet) => /^[a-z]+$/.test(applet) && applet !== 'ip');
     for (const applet of applets) if (applet !== 'busybox') symlinkSync('busybox', this.path(`bin/${applet}`));
     writeFileSync(this.path('dev/null'), '');
-    for (const plugin of ['portmap', 'loopback']) this.program(`opt/cni/bin/${plugin}`, speaks('1.1.0'));
+    this.program('opt/cni/bin/loopback', speaks('1.1.0'));
   }
 
   path(path: string): string {

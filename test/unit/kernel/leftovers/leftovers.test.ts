@@ -66,7 +66,7 @@ t.test('chain and jump go in one transaction, whatever else happens to the rule 
   t.strictSame(await remove(), { removed: [`iptables chain ${chain}`], errors: [] });
   t.strictSame(kernel.state.chains, ['2 POSTROUTING', '7 PREROUTING']);
   t.strictSame(kernel.state.rules, [{ chain: '2 POSTROUTING', handle: 2, sets: [] }]);
-  const look = ['GETGEN GETCHAIN GETCHAIN GETCHAIN GETCHAIN', 'dump GETRULE'];
+  const look = ['GETGEN GETCHAIN GETCHAIN GETCHAIN GETCHAIN GETCHAIN GETCHAIN', 'dump GETRULE'];
   t.strictSame(kernel.log, [
     'dump GETTABLE',
     'dump GETRULE',
