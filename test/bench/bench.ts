@@ -12,6 +12,7 @@ import { machine, versions } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import type { NetworkName } from './networks.ts';
 import { measurePods, podCounts } from './pods.ts';
+import { measurePorts } from './ports.ts';
 import type { Results, Series } from './results.ts';
 import { median } from './statistics.ts';
 import { markdown, terminal } from './table.ts';
@@ -23,7 +24,7 @@ const networkNames: NetworkName[] = ['plain', 'cluster', 'dual'];
 /**
  * The whole bench. From the environment:
  * BENCH_SAMPLES  of each series (30); fewer leave docs/ alone unless BENCH_WRITE=1
- * BENCH_ONLY     some of calls,burst,leases,pods,memory,timelines,floor
+ * BENCH_ONLY     some of calls,burst,leases,pods,ports,memory,timelines,floor
  * BENCH_CONTENDERS  some of static,pkg,go
  * BENCH_DIR      where the leases are (/var/tmp: a disk, as /var/lib/cni is)
  * GO_PLUGINS     the reference (/usr/lib/cni)
@@ -69,6 +70,8 @@ export async function bench(workDir: string): Promise<void> {
       for (const pods of podCounts) add(...measurePods(contenders, network, pods, samples));
     }
   }
+  if (wanted('ports'))
+    for (const network of ['cluster', 'dual'] as const) add(...measurePorts(contenders, network, samples));
   if (wanted('memory')) {
     for (const network of networkNames) add(measureMemory(contenders, network, Math.min(samples, 10)));
   }

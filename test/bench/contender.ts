@@ -125,6 +125,22 @@ export class Contender implements Disposable {
     return finished;
   }
 
+  /** The same of a pod with ports of the host; of the reference with its portmap, as a list has it: last in ADD, first in DEL. Gives the time of all calls. */
+  callWithPorts(command: 'ADD' | 'DEL', conf: Conf, pod: Pod, portMappings: object[]): number {
+    const whole = { ...conf, capabilities: { portMappings: true }, runtimeConfig: { portMappings } };
+    if (this.name !== 'go') return this.call(command, whole, pod).wallMs;
+    const portmap = () => {
+      const { argv, env, stdin } = this.program(command, whole, pod);
+      const own = { ...JSON.parse(stdin ?? ''), type: 'portmap', prevResult: pod.result };
+      const program = { argv: [join(dirname(argv[0] ?? ''), 'portmap')], env, stdin: JSON.stringify(own) };
+      const finished = this.host.inside(() => run(program));
+      this.expectSuccess(command, finished);
+      return finished.wallMs;
+    };
+    if (command === 'DEL') return portmap() + this.call(command, conf, pod).wallMs;
+    return this.call(command, conf, pod).wallMs + portmap();
+  }
+
   expectSuccess(command: Command, { status, stdout, stderr }: Finished): void {
     if (status !== 0) throw new Error(`${this.label}: ${command} ended with status ${status}: ${stdout}${stderr}`);
   }

@@ -13,7 +13,7 @@ export interface Target {
  * side by side.
  */
 export interface Series {
-  section: 'calls' | 'burst' | 'leases' | 'pods' | 'memory';
+  section: 'calls' | 'burst' | 'leases' | 'pods' | 'ports' | 'memory';
   network: NetworkName;
   what: string; // 'ADD', 'burst ADD, wall', …
   leases?: number; // in the store before the call; absent: a handful
@@ -66,6 +66,12 @@ const targets: Record<string, Target> = {
   'dual ADD+DEL': { static: 0.22, pkg: 0.7 },
   'cluster ADD of 50 pods at once': { static: 0.2, pkg: 1.5 },
   'cluster ADD, processor time per pod': { static: 0.2 },
+  'cluster ADD of a pod with a hostPort': { static: 0.2, pkg: 1.1 },
+  'cluster DEL of a pod with a hostPort': { static: 0.2, pkg: 0.45 },
+  'cluster ADD+DEL of a pod with a hostPort': { static: 0.2, pkg: 0.65 },
+  'dual ADD of a pod with a hostPort': { static: 0.2, pkg: 0.6 },
+  'dual DEL of a pod with a hostPort': { static: 0.2, pkg: 0.35 },
+  'dual ADD+DEL of a pod with a hostPort': { static: 0.2, pkg: 0.45 },
   'plain ADD with 60000 leases': { static: 0.02, pkg: 0.15 },
 };
 

@@ -47,6 +47,7 @@ const sections: { section: Series['section']; heading: string; columns: string; 
   { section: 'burst', heading: 'Fifty pods at once', columns: 'Network | What', unit: 'ms' },
   { section: 'leases', heading: 'A store that fills up', columns: 'Leases | Call', unit: 'ms' },
   { section: 'pods', heading: 'A bridge that fills up', columns: 'Network | Call', unit: 'ms' },
+  { section: 'ports', heading: 'A pod with a hostPort', columns: 'Network | Call', unit: 'ms' },
   { section: 'memory', heading: 'Memory and size', columns: 'Network | What', unit: '' },
 ];
 
