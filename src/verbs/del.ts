@@ -71,8 +71,7 @@ export async function del(context: Context): Promise<void> {
 
   let removed = false;
   try {
-    if (hostEnd && !hostEnd()) await removeOtherPlugins(context, kernel, attachment);
-    removed = hostEnd !== undefined;
+    removed = hostEnd !== undefined && (hostEnd() || (await removeOtherPlugins(context, kernel, attachment, held)));
   } catch (error) {
     errors.push(asCniError(error));
   }
@@ -122,11 +121,16 @@ function removeHostEnd({ sys, log, conf }: Context, kernel: Kernel, attachment: 
   return () => false;
 }
 
-/** Without a host end of ours: removes the pair of another plugin, whose host end has a name that we do not know. */
-async function removeOtherPlugins(context: Context, kernel: Kernel, attachment: Attachment): Promise<void> {
-  if (!openContainerIfThere(context, kernel)) return;
+/** Without a host end of ours: removes the pair of another plugin, whose host end has a name that we do not know. False: it stays, with its lease. */
+async function removeOtherPlugins(
+  context: Context,
+  kernel: Kernel,
+  attachment: Attachment,
+  held: readonly string[],
+): Promise<boolean> {
+  if (!openContainerIfThere(context, kernel)) return true;
   const { removeOtherPair } = await import('./other-pair.ts');
-  removeOtherPair(kernel, context.conf, attachment, context.request.netns, context.log);
+  return removeOtherPair(kernel, context.conf, { attachment, netns: context.request.netns, held }, context.log);
 }
 
 /**

@@ -29,6 +29,7 @@ for (const build of builds) {
         t.equal(status, 0);
         t.equal(host.cni({ command: 'DEL', container: pod, conf: own }).stdout, '');
         t.ok(pod.canReach('10.61.0.1'));
+        t.strictSame(host.leases(name)['10.61.0.2'], `${pod.id}\r\neth0`, 'its address keeps its lease');
         // Only what ADD has told says that it is this attachment's.
         const conf = { ...own, name };
         const elsewhere = { ...json, interfaces: [{ ...json.interfaces[2], mac: '02:00:00:00:00:01' }] };
