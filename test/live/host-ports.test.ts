@@ -296,6 +296,45 @@ for (const build of builds) {
       },
     );
 
+    t.test(
+      'of many that want one port at the same time one gets it; many that come and go at once leave nothing',
+      async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const pods = Array.from({ length: 8 }, () => host.container());
+        const call = (command: 'ADD' | 'DEL', pod: Container, port: number) =>
+          host.cniStart({ command, container: pod, conf: withPorts([tcp(port), udp(port)]) }).done;
+        const added = await Promise.all(pods.map((pod) => call('ADD', pod, 8080)));
+        t.equal(added.filter(({ status }) => status === 0).length, 1);
+        t.strictSame(
+          added.filter(({ status }) => status !== 0).map(({ json }) => json.code),
+          Array(7).fill(102),
+        );
+        await Promise.all(pods.map((pod) => call('DEL', pod, 8080)));
+        t.strictSame(leftovers(host), []);
+        for (let round = 0; round < 3; round++) {
+          const half = pods.slice(0, 4);
+          const first = await Promise.all(half.map((pod, i) => call('ADD', pod, 9000 + i)));
+          // Others come while these go: the last of them takes everything away, or finds that it is not the last.
+          const second = await Promise.all([
+            ...half.map((pod, i) => call('DEL', pod, 9000 + i)),
+            ...pods.slice(4).map((pod, i) => call('ADD', pod, 9100 + i)),
+          ]);
+          t.ok(
+            [...first, ...second].every(({ status }) => status === 0),
+            'all are done',
+          );
+          t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '1');
+          const map = host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']);
+          t.equal(map.match(/tcp \. 91/g)?.length, 4);
+          t.notMatch(map, /tcp \. 90/);
+          const third = await Promise.all(pods.slice(4).map((pod, i) => call('DEL', pod, 9100 + i)));
+          t.ok(third.every(({ status }) => status === 0));
+          t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0');
+          t.strictSame(leftovers(host), []);
+        }
+      },
+    );
+
     t.test('leases and explain tell of ports', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const conf = withPorts([tcp(8080), udp(53, 53, '192.0.2.1')]);
@@ -332,7 +371,10 @@ for (const build of builds) {
       const { pod } = add(host, withPorts([tcp(8080)], { snat: false }));
       t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0');
       const { pod: masked } = add(host, withPorts([tcp(8081)], { masqAll: true }));
-      for (const one of [pod, masked]) await serve(t, one, one.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
+      for (const one of [pod, masked]) {
+        await serve(t, one, one.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
+        t.ok(one.canReach('2001:db8:1::1'), 'the bridge is ready for IPv6');
+      }
       t.strictSame(
         ask(machine, 'tcp,192.0.2.1,8080', 'tcp,2001:db8:ff::1,8080', 'tcp,192.0.2.1,8081', 'tcp,2001:db8:ff::1,8081'),
         ['pod1 saw 192.0.2.9', 'pod1 saw 2001:db8:ff::9', 'pod2 saw 10.1.0.1', 'pod2 saw 2001:db8:1::1'],

@@ -30,7 +30,7 @@ const ask = (spec) => new Promise((resolve) => {
   const [protocol, address, port, source = ''] = spec.split(',');
   const [localAddress, localPort] = source.split('@');
   const failed = ({ code }) => resolve(code === 'ECONNREFUSED' ? 'refused' : code);
-  setTimeout(resolve, 1500, 'timeout').unref();
+  setTimeout(resolve, 3000, 'timeout').unref();
   if (protocol === 'udp') {
     const socket = require('node:dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4');
     socket.on('error', failed).on('message', (data) => resolve(String(data)));
