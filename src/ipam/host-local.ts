@@ -212,14 +212,21 @@ class HostLocalIpam implements HostLocal {
 
   async held(): Promise<string[]> {
     const { containerID, ifname } = this.options.attachment;
-    const ips = await this.store.locked((store) => {
-      const held = store.find(containerID, ifname);
-      if (!held) return [];
-      // Whoever asks is about to take the attachment down. Until that is done nobody may get its addresses.
-      this.guards.push(...store.guard(held));
-      return held.ips;
-    });
-    return ips ?? [];
+    while (true) {
+      const found = await this.store.locked((store) => {
+        const held = store.find(containerID, ifname);
+        if (!held) return [];
+        // Whoever asks is about to take the attachment down. Until that is done nobody may get its addresses.
+        const guard = store.guard(held);
+        if (!Array.isArray(guard)) return guard;
+        this.guards.push(...guard);
+        return held.ips;
+      });
+      if (!found) return [];
+      if (Array.isArray(found)) return found;
+      // An ADD that would go on with addresses that are anybody's by then; or another DEL, which will leave nothing.
+      await this.store.waitFor(found);
+    }
   }
 
   settledLeases(): AttachmentLease[] {

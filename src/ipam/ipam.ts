@@ -19,7 +19,10 @@ export interface Ipam {
   add(macMayFollow?: boolean): Promise<Lease>;
   /** Gives back what this very `add` took, and nothing else. Never throws: what failed is returned. */
   undoAdd(): Promise<Error[]>;
-  /** Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. */
+  /**
+   * Addresses (without prefix length) that the attachment holds, as far as IPAM knows by itself; a delegate says nothing. They stay its own until the
+   * process ends. Waits for an ADD or another DEL that is at work on the attachment. Throws AtWork when that takes too long.
+   */
   held(): Promise<string[]>;
   /** What the network's attachments hold that no ADD or DEL is at work on; undefined when only another plugin knows. */
   settledLeases(): AttachmentLease[] | undefined;

@@ -2,6 +2,7 @@ import type { Attachment } from '../cni/attachment.ts';
 import { asCniError, CniError } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Ipam } from '../ipam/ipam.ts';
+import { AtWork } from '../ipam/store/at-work.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { netnsExists } from '../kernel/netns.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
@@ -19,7 +20,7 @@ import { isHostEnd } from './proof.ts';
 /**
  * SPEC "DEL": removes the attachment. Every step is tried, whatever the others do; what is missing counts as removed. The lease goes
  * last, and only when the interface is gone: its address is in use until then. Another IPAM plugin comes first: it may release its lease
- * through the interface. Throws the first error when something could not be removed, so that the runtime tries again.
+ * through the interface. An ADD of the attachment that is still at work is waited for. Throws the first error when something could not be removed, so that the runtime tries again.
  */
 export async function del(context: Context): Promise<void> {
   const { request, conf, log } = context;
@@ -37,10 +38,11 @@ export async function del(context: Context): Promise<void> {
   const kernel = openKernel(context);
   const ipam = await openIpam(context, kernel, attachment);
   if (ipam?.needsInterface) await release(ipam, errors);
-  const hostEnd = attempt(() => removeHostEnd(context, kernel, attachment));
 
   // Until all is done nobody may get its addresses.
+  // NB: before anything is removed; an ADD that is still at work would go on without it.
   const held = await heldByIpam(ipam, errors);
+  const hostEnd = attempt(() => removeHostEnd(context, kernel, attachment));
   if (conf.hostPorts) await kernel.loadHostPorts();
   // One batch for all; one by one when something in it cannot be removed, so that it does not keep the rest.
   const rules = firewallOps(attachment);
@@ -108,6 +110,7 @@ async function heldByIpam(ipam: Ipam | undefined, errors: Error[]): Promise<stri
   try {
     return (await ipam?.held()) ?? [];
   } catch (error) {
+    if (error instanceof AtWork) throw error;
     errors.push(asCniError(error));
     return [];
   }
@@ -135,7 +138,7 @@ async function removeOtherPlugins(
 
 /**
  * By the comment, not by the lease: an attachment may have had other addresses, with a lease that was reclaimed from it, or given back by
- * another DEL while its ADD was still at work.
+ * the DEL of another plugin while its ADD was still at work.
  */
 function firewallOps(attachment: Attachment): Op[] {
   const comment = attachmentComment(attachment);

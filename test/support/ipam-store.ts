@@ -164,8 +164,13 @@ export class TestStore implements Disposable {
     return entries;
   }
 
-  [Symbol.dispose](): void {
+  /** All processes end. */
+  exit(): void {
     for (const ipam of this.open.splice(0)) ipam[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.exit();
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 }

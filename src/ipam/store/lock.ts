@@ -22,6 +22,15 @@ export interface LockPatience {
   isInterruptible: boolean;
 }
 
+/** Why a lock is waited for, in the words of the error: "the address store is locked". */
+interface Reason {
+  who: string;
+  what: string;
+}
+
+const isLocked: Reason = { who: 'the address store', what: 'locked' };
+const isAtWork: Reason = { who: 'another call', what: 'at work on this attachment' };
+
 /**
  * The lock of a store: flock(2) on its file `lock`, which is the reference plugin's lock as well and is never removed.
  *
@@ -32,17 +41,24 @@ export class StoreLock implements Disposable {
   private readonly path: string;
   private readonly sys: SystemCalls;
   private readonly fd: number;
+  private readonly reason: Reason;
 
-  private constructor(path: string, sys: SystemCalls, fd: number) {
+  private constructor(path: string, sys: SystemCalls, fd: number, reason: Reason) {
     this.path = path;
     this.sys = sys;
     this.fd = fd;
+    this.reason = reason;
   }
 
   /** Opens the lock file, making it if needed. Throws what open throws. */
   static open(path: string, sys: SystemCalls): StoreLock {
     // Mode 0750 and O.RDONLY are the reference plugin's: the file is never written. O.NONBLOCK: a FIFO of that name must not stop us.
-    return new StoreLock(path, sys, open(path, O.RDONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK, 0o750));
+    return new StoreLock(path, sys, open(path, O.RDONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK, 0o750), isLocked);
+  }
+
+  /** The lock that an ADD or DEL has on a lease file while it is at work, waited for in the same way. Closes `fd` when it is disposed of. */
+  static ofLease(path: string, sys: SystemCalls, fd: number): StoreLock {
+    return new StoreLock(path, sys, fd, isAtWork);
   }
 
   /**
@@ -70,7 +86,7 @@ export class StoreLock implements Disposable {
       if (answer === -errno.EINTR) {
         throw new CniError(
           code.tryAgainLater,
-          `terminated while the address store was locked: waited for ${this.path}`,
+          `terminated while ${this.reason.who} was ${this.reason.what}: waited for ${this.path}`,
         );
       }
       // A limit may refuse what would wait: then tries have to do.
@@ -100,7 +116,7 @@ export class StoreLock implements Disposable {
     const holder = flockHolder(this.fd);
     return new CniError(
       code.tryAgainLater,
-      `the address store is locked: waited ${Math.round(timeoutMs)} ms for ${this.path}`,
+      `${this.reason.who} is ${this.reason.what}: waited ${Math.round(timeoutMs)} ms for ${this.path}`,
       {
         details: holder
           ? `It is held by process ${holder.pid} (${holder.command}).`
@@ -116,3 +132,7 @@ export class StoreLock implements Disposable {
 
 /** Tries to lock a file without waiting. False when another open of it, by whatever process, holds it. */
 export const tryFlock = (sys: SystemCalls, fd: number): boolean => sys.flock(fd, LOCK_EX | LOCK_NB) === 0;
+
+/** The same; true when another open has it, false also where the file system knows no such locks. */
+export const isLockedByAnother = (sys: SystemCalls, fd: number): boolean =>
+  sys.flock(fd, LOCK_EX | LOCK_NB) === -errno.EAGAIN;

@@ -1,11 +1,12 @@
 import { CniError } from '../../cni/error.ts';
 import { close, fstat, lstatIfThere, mkdirWithParents, readdir, unlink } from '../../linux/files.ts';
+import { AtWork } from './at-work.ts';
 import type { Entry } from './index-entry.ts';
 import { errnoOf, fromErrno } from './io-failure.ts';
 import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts';
 import { LeaseIndex } from './lease-index.ts';
 import type { Place } from './location.ts';
-import { type LockPatience, StoreLock, tryFlock } from './lock.ts';
+import { isLockedByAnother, type LockPatience, StoreLock, tryFlock } from './lock.ts';
 import { isOfThisBoot, isProvablyDead, mayBeDead } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
 import type { AttachmentLease } from './settled-leases.ts';
@@ -26,6 +27,12 @@ export interface Taken {
   files: ReadonlyMap<string, bigint>; // inodes by address
   fds: number[]; // to be closed
   mayHaveMore: boolean; // than leases: those of an earlier boot have not
+}
+
+/** A lease file that an ADD or DEL has locked. */
+export interface LeaseAtWork {
+  path: string;
+  fd: number; // to be closed
 }
 
 /** Who has an address. */
@@ -126,6 +133,22 @@ export class Store implements Disposable {
     }
   }
 
+  /** Waits until nobody is at work on an attachment any more (`guard`), as part of the same patience. Throws AtWork. */
+  async waitFor({ path, fd }: LeaseAtWork): Promise<void> {
+    const lock = StoreLock.ofLease(path, this.place.sys, fd);
+    const timeoutMs = this.leftMs;
+    try {
+      const took = await lock.take({ timeoutMs, isInterruptible: true });
+      this.leftMs = Math.max(0, timeoutMs - took);
+    } catch (error) {
+      if (!(error instanceof CniError)) throw error;
+      const { details } = error;
+      throw new AtWork(error.code, error.message, { ...(details === undefined ? {} : { details }), cause: error });
+    } finally {
+      lock[Symbol.dispose]();
+    }
+  }
+
   [Symbol.dispose](): void {
     this.lock?.[Symbol.dispose]();
     this.lock = undefined;
@@ -183,16 +206,29 @@ export class LockedStore {
     this.index.delete(hash);
   }
 
-  /** Locks the lease files against reclaim while an operation is at work on the attachment. Returns the open descriptors. */
-  guard({ ips }: Holding): number[] {
+  /**
+   * Locks the lease files against reclaim while an operation is at work on the attachment. Returns the open descriptors; or, with nothing locked, the
+   * lease file that another operation has locked, open.
+   */
+  guard({ ips }: Holding): number[] | LeaseAtWork {
     const fds: number[] = [];
     for (const ip of ips) {
-      const file = openLease(`${this.place.dir}/${ip}`);
+      const path = `${this.place.dir}/${ip}`;
+      const file = openLease(path);
       if (!file) continue;
-      tryFlock(this.place.sys, file.fd);
+      if (isLockedByAnother(this.place.sys, file.fd) && !this.isSameFile(file.fd, fds)) {
+        for (const fd of fds) close(fd);
+        return { path, fd: file.fd };
+      }
       fds.push(file.fd);
     }
     return fds;
+  }
+
+  /** The leases of an attachment share an inode, and flock(2) keeps us out ourselves. */
+  private isSameFile(fd: number, others: readonly number[]): boolean {
+    const { ino } = fstat(fd);
+    return others.some((other) => fstat(other).ino === ino);
   }
 
   /** Releases the leases of an attachment if it is provably dead. Whether it was. */

@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   unlinkSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import t from 'tap';
+import { errno } from '../../../src/linux/errno.ts';
 import { systemCalls } from '../../../src/linux/system-calls.ts';
 import { TestStore } from '../../support/ipam-store.ts';
 import { type Errno, withFaults } from '../../support/system-call-faults.ts';
@@ -110,6 +112,32 @@ t.test('an attachment without an interface is not dead while its ADD or its DEL 
   deleting[Symbol.dispose]();
   await store.gc();
   t.strictSame(store.leases(), {});
+});
+
+t.test('DEL waits for an ADD of the attachment that is at work, for no longer than for the lock', async (t) => {
+  using store = new TestStore([[small], [{ subnet: 'fd00:1::/64' }]], { lockTimeoutMs: 200 });
+  const adding = store.ipam({ containerID: 'a' });
+  await adding.add();
+  await t.rejects(store.held('a'), {
+    code: 11,
+    message: `another call is at work on this attachment: waited 200 ms for ${store.dir}/10.1.2.2`,
+  });
+  adding[Symbol.dispose]();
+  t.strictSame(await store.held('a'), ['10.1.2.2', 'fd00:1::2']);
+
+  const again = store.ipam({ containerID: 'b' });
+  await again.add();
+  const waiting = store.held('b');
+  await again.undoAdd();
+  t.strictSame(await waiting, [], 'it came to nothing');
+});
+
+t.test('where leases cannot be locked, DEL does not wait for one that is', async (t) => {
+  using store = new TestStore([[small]]);
+  await store.add('a');
+  const flock = (fd: number, operation: number) =>
+    readlinkSync(`/proc/self/fd/${fd}`).endsWith('/lock') ? systemCalls.flock(fd, operation) : -errno.EBADF;
+  t.strictSame(await store.ipam({ containerID: 'a', sys: { ...systemCalls, flock } }).held(), ['10.1.2.2']);
 });
 
 t.test('an ADD that ends while somebody asks whether it is dead is not', async (t) => {

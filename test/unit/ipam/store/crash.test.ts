@@ -289,6 +289,7 @@ for (const errno of ['ENOSPC', 'EROFS', 'EACCES'] satisfies Errno[]) {
         const own = leasesOf(store, worked).filter((ip) => before[ip] === undefined);
         if (failed && own.length > 0) complain(`left ${own}`);
         if (!failed && !name.includes('undone') && own.length !== 2) complain(`took ${own}`);
+        store.exit();
         await store.held(worked);
         const misfit = indexFits(store);
         if (misfit) complain(misfit);
