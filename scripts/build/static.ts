@@ -1,9 +1,9 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { nodeStubs } from '../static/node-stubs.ts';
 import { type QuickJs, quickJsObjects, quickJsSource } from '../static/quickjs.ts';
-import { run, runAside } from '../static/run.ts';
+import { run, runAside, runBytes } from '../static/run.ts';
 import { sanitizingToolchain, staticToolchain, type Toolchain } from '../static/toolchain.ts';
 import { bundle, project } from './bundle.ts';
 import { type Architecture, checkAnswer, replaceExecutable } from './executable.ts';
@@ -20,6 +20,7 @@ export async function buildStatic(output: string, arch: Architecture): Promise<v
     entry: join(project, 'src/main.ts'),
     arch,
     sanitize: process.env.SANITIZE === '1',
+    wantsSnapshot: true,
     check: checkAnswer,
   });
 }
@@ -30,12 +31,17 @@ export interface Program {
   arch: Architecture;
   /** With the machine's own C library, dynamically, and checks of every access to memory and of undefined behaviour. */
   sanitize?: boolean;
+  /** The executable holds its heap as it is when the program has been evaluated: for this machine's processor, and not with `sanitize`. */
+  wantsSnapshot?: boolean;
   /** Throws if the executable is not good. */
   check?: (executable: string) => void;
 }
 
 /** Makes an executable out of any program, as tests have them. */
-export async function linkProgram(output: string, { entry, arch, sanitize, check }: Program): Promise<void> {
+export async function linkProgram(
+  output: string,
+  { entry, arch, sanitize, wantsSnapshot, check }: Program,
+): Promise<void> {
   await mkdir(cache, { recursive: true });
   const source = quickJsSource(cache);
   const host = staticToolchain(process.arch as Architecture, cache);
@@ -46,14 +52,19 @@ export async function linkProgram(output: string, { entry, arch, sanitize, check
   await mkdir(modules, { recursive: true });
 
   const compiler = await bytecodeCompiler(source, host, work);
-  const parts = partsOf(await bundleModules(entry, modules));
+  const hasSnapshot = Boolean(wantsSnapshot) && arch === process.arch && !sanitize;
+  const parts = partsOf(await bundleModules(entry, modules), hasSnapshot);
   for (const { command, names } of parts.starts) run(compiler, ['together', modules, `${command}.start`, ...names]);
   run(compiler, ['apart', modules, ...parts.others]);
   await writeFile(join(work, 'blobs.S'), blobs(parts));
 
   const objects = [...(await quickJsObjects(source, toolchain, cache)), ...(await ourObjects(source, toolchain, work))];
   await replaceExecutable(output, {
-    make: (temporary) => runAside(toolchain.cc, [...toolchain.link(objects), '-o', temporary], { env: toolchain.env }),
+    make: async (temporary) => {
+      const words = [...toolchain.link(objects), '-Wl,--wrap=gettimeofday', '-o', temporary]; // snapshot.c has it
+      await runAside(toolchain.cc, words, { env: toolchain.env });
+      if (hasSnapshot) await addSnapshot(temporary);
+    },
     check: async (temporary) => (arch === process.arch ? check?.(temporary) : undefined),
   });
 }
@@ -91,7 +102,7 @@ export const askedForBy: Record<string, string[]> = {
   STATUS: [...always, 'src/verbs/status.ts'],
 };
 
-function partsOf({ outputs }: Metafile): Parts {
+function partsOf({ outputs }: Metafile, hasSnapshot: boolean): Parts {
   const all = Object.keys(outputs).filter((path) => path.endsWith('.js'));
   const imported = new Set(Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path)));
   const entry = all.find((path) => !imported.has(path));
@@ -105,9 +116,11 @@ function partsOf({ outputs }: Metafile): Parts {
   };
   add(entry);
   const outputOf = (source: string) => all.find((path) => outputs[path]?.entryPoint === source);
-  const starts = Object.entries(askedForBy).map(([command, sources]) => ({
+  // One that needs no start but for its snapshot reads all of them for that.
+  const commands = hasSnapshot ? { snapshot: Object.values(askedForBy).flat() } : askedForBy;
+  const starts = Object.entries(commands).map(([command, sources]) => ({
     command,
-    names: [entry, ...sources.flatMap((source) => outputOf(source) ?? [])].map((path) => basename(path)),
+    names: [...new Set([entry, ...sources.flatMap((source) => outputOf(source) ?? [])])].map((path) => basename(path)),
   }));
   return {
     starts: [...starts, { command: 'other', names: [basename(entry)] }],
@@ -143,6 +156,17 @@ ${symbol}_count: .quad ${names.length}
     ),
     '.section .note.GNU-stack, "", %progbits\n',
   ].join('');
+}
+
+/** Runs the executable, which then writes a section of it as it is when the program has been evaluated, and puts that into the file. */
+async function addSnapshot(executable: string): Promise<void> {
+  const section = runBytes(executable, ['--write-heap-snapshot']);
+  const mark = section.subarray(0, 64);
+  const file = await readFile(executable);
+  const at = file.indexOf(mark);
+  if (at < 0 || file.indexOf(mark, at + 1) >= 0) throw new Error('the executable has no one place for its snapshot');
+  section.copy(file, at);
+  await writeFile(executable, file);
 }
 
 async function ourObjects(source: QuickJs, toolchain: Toolchain, work: string): Promise<string[]> {

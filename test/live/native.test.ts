@@ -1,5 +1,5 @@
 import { type SpawnSyncOptions, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -18,8 +18,14 @@ const builds = [
   { name: 'sanitized', path: join(folder, 'native-program-asan'), sanitize: true },
 ];
 
+// The program itself: as it is, once more, and without its snapshot.
+const programs = { again: join(folder, 'again'), evaluating: join(folder, 'evaluating') };
+
 // NB: all before the first test: while tap has none to run, it takes the file to be at its end.
 for (const { path, sanitize } of builds) await linkProgram(path, { entry, arch, sanitize });
+const main = join(import.meta.dirname, '../../src/main.ts');
+await linkProgram(programs.again, { entry: main, arch, wantsSnapshot: true });
+await linkProgram(programs.evaluating, { entry: main, arch });
 
 type Options = Pick<SpawnSyncOptions, 'input' | 'env' | 'stdio'> & { limits?: string };
 
@@ -342,3 +348,21 @@ for (const { name: build, path, sanitize } of builds) {
     t.end();
   });
 }
+
+t.test('the snapshot of the heap', async (t) => {
+  const answer = (path: string, args: string[] = [], env: Record<string, string> = { CNI_COMMAND: 'VERSION' }) =>
+    spawnSync(path, args, { env, input: '{"cniVersion":"1.0.0"}', encoding: 'utf8', timeout: 30_000 });
+  const own = join(import.meta.dirname, '../../bin/tsbridge-static');
+  t.ok(readFileSync(own).equals(readFileSync(programs.again)), 'is the same bytes each time that it is made');
+  const expected = answer(own);
+  t.match(expected, { status: 0, stdout: /supportedVersions/, stderr: '' });
+  const { stdout, stderr, status } = answer(programs.evaluating);
+  t.strictSame([stdout, stderr, status], [expected.stdout, '', 0], 'without one, every process evaluates the program');
+  t.ok(statSync(programs.evaluating).size < statSync(own).size + 1_000_000);
+  t.equal(answer(own, ['--write-heap-snapshot'], {}).status, 2, 'one that has been taken is not taken again');
+  t.strictSame(
+    [answer(own, ['leases'], {}).status, answer(own, ['--version'], {}).stdout],
+    [answer(programs.evaluating, ['leases'], {}).status, answer(programs.evaluating, ['--version'], {}).stdout],
+    'words and environment are those of the process',
+  );
+});

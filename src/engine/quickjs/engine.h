@@ -16,21 +16,38 @@ native_function native_syscall;      // syscall.c
 native_function native_encode;       // text.c
 native_function native_decode;       // text.c
 native_function native_environment;  // environment.c
+native_function native_args;         // environment.c
 native_function native_hold_signals; // signals.c
 native_function native_seen_signal;  // signals.c
 native_function native_catch_alarm;  // signals.c
 native_function native_spawn;        // spawn.c
 native_function native_send_aside;   // aside.c
+native_function native_start;        // start.c
 
-// environment.c: keeps what main() was given; then argv without its first element, as an array of strings.
+// environment.c: keeps what main() was given; then, whether the command line is this one word.
 void keep_command_line(int argc, char **argv);
-JSValue command_line(JSContext *ctx);
+bool is_only_word(const char *word);
 
 // native.c: makes "tsbridge:native" known to the context. Gives NULL with an exception pending when memory runs out.
 JSModuleDef *native_module(JSContext *ctx);
 
 // memory.c: NULL when memory runs out.
 JSRuntime *new_runtime(void);
+
+// What TypeScript has given to start(): start.c.
+struct program {
+  JSValue run;   // does the work, of one process
+  JSValue ahead; // work that is the same in every process; a promise
+};
+
+struct program started_program(void);
+
+// snapshot.c: whether the build runs this process, to get a snapshot.
+bool is_snapshot_wanted(void);
+// Gives the heap of this process, when the program has been evaluated, to the build. Ends the process.
+void write_snapshot(JSRuntime *rt, JSContext *ctx, struct program program);
+// Makes pages that are about to be written, at once: a fault for each would take a tenth of the time.
+void prefault(void *start, size_t length);
 
 // modules.c: the program, out of the bytecode in this executable.
 JSValue read_start(JSContext *ctx);

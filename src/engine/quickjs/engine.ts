@@ -15,7 +15,7 @@ export const engine: Engine = {
   encode: native.encode,
   decode: (bytes, fatal = false) => native.decode(bytes, fatal),
   env: () => native.environment(),
-  args: () => native.args,
+  args: () => native.args(),
   holdSignals: () => native.holdSignals(Object.values(heldSignals)),
   seenSignal,
   // The handler has run before anything else does.
@@ -27,7 +27,10 @@ export const engine: Engine = {
   expectLongWork() {},
   start(main) {
     const end = (status: number) => void native.syscall(EXIT_GROUP, status);
-    main.run().then(end, async (error) => end(await main.defect(error)));
+    native.start(
+      () => main.run().then(end, async (error) => end(await main.defect(error))),
+      () => main.ahead(),
+    );
   },
 };
 

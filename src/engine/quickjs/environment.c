@@ -14,7 +14,13 @@ void keep_command_line(int argc, char **argv) {
   words = argv;
 }
 
-JSValue command_line(JSContext *ctx) {
+bool is_only_word(const char *word) {
+  return word_count == 2 && strcmp(words[1], word) == 0;
+}
+
+// args(): the words after the executable's name.
+JSValue native_args(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+  (void)this_val, (void)argc, (void)argv;
   JSValue list = JS_NewArray(ctx);
   if (JS_IsException(list))
     return JS_EXCEPTION;

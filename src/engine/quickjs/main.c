@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "engine.h"
+#include "snapshot.h"
 
 // Whoever is started without stdin, stdout or stderr must not get a file of the store as one of them. Node.js does the
 // same (PlatformInit, src/node.cc). Without /dev/null anything will do that can neither be read nor written.
@@ -37,7 +37,6 @@ static size_t stack_size(void) {
   return used + margin < size ? size - used - margin : 1;
 }
 
-// The first promise that was rejected without anyone to handle it.
 struct rejection {
   bool is_pending;
   JSValue promise, reason;
@@ -91,32 +90,63 @@ static JSValue load_program(JSContext *ctx) {
   return JS_ResolveModule(ctx, entry) < 0 ? JS_EXCEPTION : entry;
 }
 
-int main(int argc, char **argv) {
-  open_standard_descriptors();
-  signal(SIGPIPE, SIG_IGN); // a reader that has gone is EPIPE, as in Node.js
-  signal(SIGXFSZ, SIG_IGN); // and a file that may not grow (RLIMIT_FSIZE) is EFBIG
-  keep_command_line(argc, argv);
-  JSRuntime *rt = new_runtime();
-  JSContext *ctx = rt ? JS_NewContextRaw(rt) : NULL;
-  if (!ctx)
-    fail("out of memory", "");
-  // Reference counts free what is free; the process ends long before cycles matter.
-  JS_SetGCThreshold(rt, (size_t)-1);
-  JS_SetMaxStackSize(rt, stack_size());
-  struct rejection rejection = {.is_pending = false};
-  JS_SetHostPromiseRejectionTracker(rt, track_rejections, &rejection);
-
-  JSValue program = load_program(ctx);
-  if (JS_IsException(program) || JS_IsException(JS_EvalFunction(ctx, program)))
-    fail_with_exception(ctx, "the program cannot be started");
+static void run_jobs(JSRuntime *rt) {
   for (JSContext *its;;) {
     int status = JS_ExecutePendingJob(rt, &its);
     if (status < 0)
       fail_with_exception(its, "an error that nobody caught");
     if (status == 0)
-      break;
+      return;
   }
+}
+
+// The first promise that was rejected without anyone to handle it.
+static struct rejection rejection;
+
+// Everything that is the same in every process: the engine, and the program evaluated in it.
+static struct program evaluate(JSRuntime **rt, JSContext **ctx) {
+  *rt = new_runtime();
+  *ctx = *rt ? JS_NewContextRaw(*rt) : NULL;
+  if (!*ctx)
+    fail("out of memory", "");
+  // Reference counts free what is free; the process ends long before cycles matter.
+  JS_SetGCThreshold(*rt, (size_t)-1);
+  JS_SetMaxStackSize(*rt, stack_size());
+  JS_SetHostPromiseRejectionTracker(*rt, track_rejections, &rejection);
+  JSValue entry = load_program(*ctx);
+  if (JS_IsException(entry) || JS_IsException(JS_EvalFunction(*ctx, entry)))
+    fail_with_exception(*ctx, "the program cannot be started");
+  run_jobs(*rt);
+  return started_program();
+}
+
+// Calls one of the program's functions, without arguments.
+static void call(JSContext *ctx, JSValueConst function) {
+  if (JS_IsException(JS_Call(ctx, function, JS_UNDEFINED, 0, NULL)))
+    fail_with_exception(ctx, "an error that nobody caught");
+  run_jobs(JS_GetRuntime(ctx));
   if (rejection.is_pending)
     fail_with_value(ctx, "an error that nobody caught", rejection.reason);
+}
+
+int main(int argc, char **argv) {
+  open_standard_descriptors();
+  signal(SIGPIPE, SIG_IGN); // a reader that has gone is EPIPE, as in Node.js
+  signal(SIGXFSZ, SIG_IGN); // and a file that may not grow (RLIMIT_FSIZE) is EFBIG
+  keep_command_line(argc, argv);
+  JSRuntime *rt = snapshot.rt;
+  JSContext *ctx = snapshot.ctx;
+  struct program program = snapshot.program;
+  if (snapshot.is_taken) {
+    JS_UpdateStackTop(rt);
+    JS_SetMaxStackSize(rt, stack_size());
+  } else {
+    program = evaluate(&rt, &ctx);
+    if (is_snapshot_wanted()) {
+      call(ctx, program.ahead);
+      write_snapshot(rt, ctx, program);
+    }
+  }
+  call(ctx, program.run);
   fail("the process ended before its work did", "");
 }

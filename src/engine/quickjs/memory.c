@@ -14,6 +14,8 @@ JSRuntime *new_runtime(void) {
 }
 #else
 
+#include "snapshot.h"
+
 // In front of each block: its size, without this. QuickJS wants no alignment but that of pointers and doubles.
 struct header {
   size_t size;
@@ -24,13 +26,7 @@ struct free_block {
   struct free_block *next;
 };
 
-enum { step = 16, largest = 64 * 1024, classes = largest / step, piece = 2 * 1024 * 1024, usual = 896 * 1024 };
-
-static struct {
-  struct free_block *freed[classes];
-  char first_piece[piece];
-} _Alignas(4096) heap;
-static char *free_start = heap.first_piece, *free_end = heap.first_piece + piece;
+enum { step = HEAP_STEP, largest = HEAP_LARGEST, piece = 2 * 1024 * 1024, usual = 896 * 1024 };
 
 static size_t size_of(const void *block) {
   return block ? ((const struct header *)block - 1)->size : 0;
@@ -47,15 +43,17 @@ static bool is_small(size_t size) {
 
 static void *take(size_t index) {
   size_t total = (index + 1) * step;
-  if ((size_t)(free_end - free_start) < total) {
+  struct heap *heap = &snapshot.heap;
+  if (heap->room < total) {
     void *fresh = mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fresh == MAP_FAILED)
       return NULL;
-    free_start = fresh;
-    free_end = free_start + piece;
+    heap->free = fresh;
+    heap->room = piece;
   }
-  struct header *header = (struct header *)free_start;
-  free_start += total;
+  struct header *header = (struct header *)heap->free;
+  heap->free += total;
+  heap->room -= total;
   header->size = total - sizeof(struct header);
   return header + 1;
 }
@@ -64,10 +62,10 @@ static void *allocate(JSMallocState *state, size_t size) {
   (void)state;
   if (is_small(size)) {
     size_t index = class_of(size);
-    struct free_block *block = heap.freed[index];
+    struct free_block *block = snapshot.heap.freed[index];
     if (!block)
       return take(index);
-    heap.freed[index] = block->next;
+    snapshot.heap.freed[index] = block->next;
     return block;
   }
   if (size > SIZE_MAX - sizeof(struct header))
@@ -76,6 +74,7 @@ static void *allocate(JSMallocState *state, size_t size) {
   if (!header)
     return NULL;
   header->size = size;
+  snapshot.heap.large_count++;
   return header + 1;
 }
 
@@ -87,10 +86,11 @@ static void release(JSMallocState *state, void *pointer) {
   if (is_small(size)) {
     struct free_block *block = pointer;
     size_t index = class_of(size);
-    block->next = heap.freed[index];
-    heap.freed[index] = block;
+    block->next = snapshot.heap.freed[index];
+    snapshot.heap.freed[index] = block;
   } else {
     free((struct header *)pointer - 1);
+    snapshot.heap.large_count--;
   }
 }
 
@@ -123,12 +123,10 @@ static void *reallocate(JSMallocState *state, void *pointer, size_t size) {
 
 static const JSMallocFunctions functions = {allocate, release, reallocate, size_of};
 
-// linux/mman.h
-#define MADV_POPULATE_WRITE 23 // Linux 5.14; before it, the kernel makes each page when it is touched
-
 JSRuntime *new_runtime(void) {
-  // What every call needs, at once: a page fault for each of these pages would take a tenth of the time.
-  madvise(&heap, usual, MADV_POPULATE_WRITE);
+  snapshot.heap.free = snapshot.heap.first_piece;
+  snapshot.heap.room = sizeof snapshot.heap.first_piece;
+  prefault(snapshot.heap.first_piece, usual);
   return JS_NewRuntime2(&functions, NULL);
 }
 

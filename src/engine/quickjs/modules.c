@@ -8,7 +8,7 @@
 // What this process will evaluate, for all that can be told before the program runs. Whatever else it turns out to need
 // is read then: a wrong guess costs time only.
 static const struct blob *start(void) {
-  const char *command = getenv("CNI_COMMAND");
+  const char *command = is_snapshot_wanted() ? "snapshot" : getenv("CNI_COMMAND");
   size_t i = 0;
   while (i + 1 < start_count && (!command || strcmp(starts[i].name, command) != 0))
     i++;

@@ -22,21 +22,19 @@ static const JSCFunctionListEntry exports[] = {
     JS_CFUNC_DEF("catchAlarm", 0, native_catch_alarm),
     JS_CFUNC_DEF("spawn", 4, native_spawn),
     JS_CFUNC_DEF("sendAside", 2, native_send_aside),
+    JS_CFUNC_DEF("args", 0, native_args),
+    JS_CFUNC_DEF("start", 2, native_start),
 };
 // clang-format on
 enum { export_count = sizeof exports / sizeof exports[0] };
 
 static int initialize(JSContext *ctx, JSModuleDef *module) {
-  JSValue args = command_line(ctx);
-  if (JS_IsException(args) || JS_SetModuleExport(ctx, module, "args", args) < 0)
-    return -1;
   return JS_SetModuleExportList(ctx, module, exports, export_count);
 }
 
 JSModuleDef *native_module(JSContext *ctx) {
   JSModuleDef *module = JS_NewCModule(ctx, "tsbridge:native", initialize);
-  if (!module || JS_AddModuleExport(ctx, module, "args") < 0 ||
-      JS_AddModuleExportList(ctx, module, exports, export_count) < 0)
+  if (!module || JS_AddModuleExportList(ctx, module, exports, export_count) < 0)
     return NULL;
   return module;
 }

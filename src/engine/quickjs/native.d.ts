@@ -1,7 +1,7 @@
 /** The module that the C in this folder registers: what the engine cannot do in TypeScript. Its arguments are checked there. */
 declare module 'tsbridge:native' {
   export const machine: 'x64' | 'arm64';
-  export const args: string[];
+  export function args(): string[];
   export function environment(): Record<string, string>;
   export function syscall(
     number: number,
@@ -17,5 +17,7 @@ declare module 'tsbridge:native' {
   export function catchAlarm(): void;
   /** execve(2) in a child, in a process group of its own. Gives its pid, or -errno. */
   export function spawn(file: string, argv: readonly string[], env: readonly string[], fds: readonly number[]): number;
+  /** Once, when all has been evaluated. `run` does the work of a process, `ahead` what is the same in every one, for a snapshot of the heap. */
+  export function start(run: () => unknown, ahead: () => unknown): void;
   export function sendAside(fd: number, bytes: Uint8Array): () => number;
 }

@@ -54,7 +54,7 @@ const cyclic: number[] = [];
 
 const things: Record<string, () => unknown> = {
   machine: () => native.machine,
-  args: () => native.args,
+  args: () => native.args(),
   environment: () => ({ ...native.environment(), prototype: Object.getPrototypeOf(native.environment()) }),
 
   // stdin: [[name, arguments as JSON, with {bytes: n} for a typed array and so on]]
@@ -105,13 +105,13 @@ const things: Record<string, () => unknown> = {
   },
 
   'a path as the kernel gets it': () => {
-    const fd = native.syscall(SYS.openat, -100, JSON.parse(native.args[1] as string), 0, 0);
+    const fd = native.syscall(SYS.openat, -100, JSON.parse(native.args()[1] as string), 0, 0);
     if (fd < 0) return fd;
     return native.decode(readAll(fd), true);
   },
 
   spawn: () => {
-    const [file, argv, env] = JSON.parse(native.args[1] as string) as [string, string[], string[]];
+    const [file, argv, env] = JSON.parse(native.args()[1] as string) as [string, string[], string[]];
     // Open, and not to be inherited; by whoever started this as well.
     native.syscall(SYS.openat, -100, '/', 0, 0);
     const pid = native.spawn(file, argv, env, [0, 1, 2]);
@@ -194,7 +194,7 @@ const things: Record<string, () => unknown> = {
   'run out of memory in small pieces': () => {
     for (let i = 0; ; i++) cyclic.push(i, i + 1, i + 2);
   },
-  'import a missing module': () => import(native.args[1] as string),
+  'import a missing module': () => import(native.args()[1] as string),
   'reject and catch later': () => {
     const late = Promise.reject(new Error('late'));
     return Promise.resolve().then(() => late.catch(() => 'caught'));
@@ -218,7 +218,12 @@ const things: Record<string, () => unknown> = {
   },
 };
 
-const [name = ''] = native.args;
-const answer = await things[name]?.();
-write(1, `${JSON.stringify(answer ?? null)}\n`);
-native.syscall(SYS.exit_group, 0);
+native.start(
+  async () => {
+    const [name = ''] = native.args();
+    const answer = await things[name]?.();
+    write(1, `${JSON.stringify(answer ?? null)}\n`);
+    native.syscall(SYS.exit_group, 0);
+  },
+  () => {},
+);
