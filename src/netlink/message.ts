@@ -1,4 +1,6 @@
+import { code } from '../cni/error.ts';
 import { Attributes, u32At } from './attribute.ts';
+import { NoAnswer } from './error.ts';
 
 const HEADER_LENGTH = 16; // struct nlmsghdr: u32 len, u16 type, u16 flags, u32 seq, u32 pid — linux/netlink.h
 
@@ -78,13 +80,16 @@ function putU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value >>> 24;
 }
 
-/** The messages of one datagram; bodies are views into it. Throws when it is no sequence of messages. */
+/** The messages of one datagram; bodies are views into it. Throws NoAnswer when it is no sequence of messages. */
 export function decodeMessages(datagram: Uint8Array): Reply[] {
   const replies: Reply[] = [];
   for (let at = 0; at < datagram.length; ) {
     const length = u32At(datagram, at);
     if (length < HEADER_LENGTH || at + length > datagram.length) {
-      throw new Error(`not a netlink message: ${length} bytes long, ${datagram.length - at} are there`);
+      throw new NoAnswer(
+        code.kernel,
+        `the kernel's answer is no netlink message: it says ${length} bytes, ${datagram.length - at} are there`,
+      );
     }
     const typeAndFlags = u32At(datagram, at + 4);
     replies.push({
@@ -107,7 +112,8 @@ export function decodeError({ type, flags, body }: Reply): Omit<Outcome, 'replie
   const outcome: Omit<Outcome, 'replies'> = { errno: -(u32At(body, 0) | 0) | 0 };
   if (!(flags & NLM_F.ACK_TLVS)) return outcome;
   let at = 4;
-  if (type === NLMSG.ERROR) at += flags & NLM_F.CAPPED ? HEADER_LENGTH : align(u32At(body, 4));
+  // The request's own length: no further than the answer goes.
+  if (type === NLMSG.ERROR) at += flags & NLM_F.CAPPED ? HEADER_LENGTH : align(Math.min(u32At(body, 4), body.length));
   const attributes = new Attributes(body, at);
   const text = attributes.text(NLMSGERR_ATTR.MSG);
   if (text !== undefined) outcome.text = text;
