@@ -11,6 +11,8 @@ export interface Host {
   /** Writes all of it; false when nobody reads it. */
   stdout(text: string): boolean;
   stderr(text: string): void;
+  /** Whether a descriptor is a terminal, or /dev/null. */
+  isDevice(fd: number): boolean;
   sys: SystemCalls;
   /** /proc/sys/kernel/random/boot_id: another one after every boot. */
   bootId(): string;

@@ -30,6 +30,7 @@ export function processHost(startedAt: number): Host {
     peekStdin: () => peek(0),
     stdout: (text) => writeAll(1, text),
     stderr: (text) => void writeAll(2, text),
+    isDevice,
     sys: systemCalls,
     bootId: () => {
       boot ??= readShortFile('/proc/sys/kernel/random/boot_id');
@@ -100,6 +101,14 @@ const stdinError = (problem: string, details?: string) =>
 const MSG_DONTWAIT = 0x40;
 const EINTR = 4;
 const EAGAIN = 11;
+
+function isDevice(fd: number): boolean {
+  try {
+    return (fstat(fd).mode & S_IF.MT) === S_IF.CHR;
+  } catch {
+    return false; // it is not open
+  }
+}
 
 /** What is in a file, or at this moment in a pipe or a socket. Nothing of a terminal, and of what cannot be read. */
 export function peek(fd: number): Uint8Array {

@@ -17,7 +17,8 @@ import { silent } from '../log/logger.ts';
 import { attachmentComment, attachmentHash, hostVethNameOf } from '../plan/names.ts';
 import { showPort } from '../plan/op.ts';
 import type { HostPortState } from '../plan/state.ts';
-import type { CliOptions } from './commands.ts';
+import type { CliOptions } from './command-table.ts';
+import { inRoot } from './network-files.ts';
 import { table } from './table.ts';
 
 /** One taken address, as it is shown. */
@@ -41,7 +42,7 @@ export interface ShownLease {
  * may be seen half-way. Throws CniError.
  */
 export async function leasesCommand(host: Host, network: string | undefined, options: CliOptions): Promise<number> {
-  const dataDir = options.dataDir || '/var/lib/cni/networks';
+  const dataDir = inRoot(options, options.dataDir || '/var/lib/cni/networks');
   const inSubnet = await subnetFilter(options.subnet);
   using kernel = openKernel({ sys: host.sys, log: silent });
   const ports = await hostPorts(kernel);

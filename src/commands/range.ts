@@ -6,10 +6,11 @@ import type { Host } from '../host.ts';
 import { formatIp, parseIp } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
 import { capacity, makePool } from '../ipam/pool.ts';
+import type { CliOptions } from './command-table.ts';
 import { table } from './table.ts';
 
 /** `tsbridge range 10.1.0.0/16`: what the prefix comes to as the subnet of a range. Host bits are cleared. Throws CniError. */
-export async function rangeCommand(host: Host, text: string | undefined): Promise<number> {
+export async function rangeCommand(host: Host, text: string | undefined, options: CliOptions): Promise<number> {
   const prefix = parsePrefix(text ?? '');
   if (!prefix) {
     throw new CniError(
@@ -22,18 +23,21 @@ export async function rangeCommand(host: Host, text: string | undefined): Promis
   const ranges: HostLocalConf['ranges'] = parseRangeSets([{ path: 'range', range: { subnet } }]);
   const [range] = ranges.flat();
   const [first, last] = cidr.toRange<string>().map(canonical);
-  host.stdout(
-    table([
-      ['subnet', subnet],
-      ['addresses', String(cidr.size)],
-      ['first', first ?? ''],
-      ['last', last ?? ''],
-      ['gateway', range?.gateway ?? ''],
-      ['rangeStart', range?.rangeStart ?? ''],
-      ['rangeEnd', range?.rangeEnd ?? ''],
-      ['for containers', String(ranges.reduce((sum, set) => sum + capacity(makePool(set, [])), 0n))],
-    ]),
-  );
+  const found = {
+    subnet,
+    addresses: String(cidr.size), // IPv6 has more than a number of JSON can count
+    first: first ?? '',
+    last: last ?? '',
+    gateway: range?.gateway ?? '',
+    rangeStart: range?.rangeStart ?? '',
+    rangeEnd: range?.rangeEnd ?? '',
+    forContainers: String(ranges.reduce((sum, set) => sum + capacity(makePool(set, [])), 0n)),
+  };
+  if (options.json) host.stdout(`${JSON.stringify(found, null, 4)}\n`);
+  else {
+    const { forContainers, ...rest } = found;
+    host.stdout(table([...Object.entries(rest), ['for containers', forContainers]]));
+  }
   return 0;
 }
 

@@ -110,6 +110,7 @@ export const S_IF = {
   SOCK: 0o140000,
   LNK: 0o120000,
   REG: 0o100000,
+  CHR: 0o020000,
   DIR: 0o040000,
   FIFO: 0o010000,
 } as const;

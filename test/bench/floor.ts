@@ -66,6 +66,7 @@ async function callInProcess(command: string, netns: string, stdin: string): Pro
       return true;
     },
     stderr: (text) => void process.stderr.write(text),
+    isDevice: () => false,
     sys: systemCalls,
     bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
     holdSignals: () => {},

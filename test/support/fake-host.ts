@@ -15,6 +15,7 @@ export interface FakeHostOptions {
   signal?: string; // one that comes while the verb works
   isRead?: boolean; // false: nobody reads stdout any more
   sys?: SystemCalls;
+  devices?: number[]; // descriptors that are a terminal
 }
 
 export interface FakeHost extends Host {
@@ -24,7 +25,7 @@ export interface FakeHost extends Host {
 
 /** What the operating system gives to the process, made up: a call runs inside the test. */
 export function fakeHost(options: FakeHostOptions): FakeHost {
-  const { env = {}, args = [], stdin = '', signal, isRead = true, sys = noCalls } = options;
+  const { env = {}, args = [], stdin = '', signal, isRead = true, sys = noCalls, devices = [] } = options;
   const written = { stdout: '', stderr: '' };
   const calls: string[] = [];
   const input = () => {
@@ -52,6 +53,7 @@ export function fakeHost(options: FakeHostOptions): FakeHost {
     stderr: (text) => {
       written.stderr += text;
     },
+    isDevice: (fd) => devices.includes(fd),
     sys,
     bootId: () => '11111111-2222-3333-4444-555555555555',
     holdSignals: () => void calls.push('holdSignals'),

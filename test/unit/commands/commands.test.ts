@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { Call, dispatch } from '../../../src/call.ts';
+import { commands } from '../../../src/commands/command-table.ts';
 import { attachmentHash } from '../../../src/plan/names.ts';
 import { attempt } from '../../support/command.ts';
 import { type FakeHostOptions, fakeHost } from '../../support/fake-host.ts';
@@ -54,8 +55,8 @@ t.test('what is said without doing anything', async (t) => {
     ],
     [
       'an option of another command',
-      ['range', '--json', 'a'],
-      { status: 2, stdout: '', stderr: 'tsbridge: range takes no options; tsbridge --help says what there is\n' },
+      ['range', '--subnet', 'a', 'a'],
+      { status: 2, stdout: '', stderr: 'tsbridge: range takes no --subnet; tsbridge --help says what there is\n' },
     ],
   ];
   for (const [name, argv, expected] of table) t.strictSame(await run(argv), expected, name);
@@ -65,11 +66,10 @@ t.test('what is said without doing anything', async (t) => {
 });
 
 t.test('--help and help name every command', async (t) => {
-  for (const argv of [['--help'], ['-h'], ['help'], ['leases', '--help']]) {
+  for (const argv of [['--help'], ['-h'], ['help']]) {
     const { status, stdout, stderr } = await run(argv);
     t.strictSame([status, stderr], [0, '']);
-    for (const command of ['explain', 'check-config', 'status', 'leases', 'range'])
-      t.match(stdout, new RegExp(`^  tsbridge ${command} `, 'm'));
+    for (const { name } of commands) t.match(stdout, new RegExp(`^  tsbridge ${name}\\b`, 'm'));
   }
 });
 
@@ -115,6 +115,72 @@ t.test('range', async (t) => {
   ];
   for (const [argv, stderr] of refused)
     t.strictSame(await run(argv), { status: 1, stdout: '', stderr }, argv.join(' '));
+  t.strictSame(
+    JSON.parse((await run(['range', '10.1.0.7/24', '--json'])).stdout),
+    {
+      subnet: '10.1.0.0/24',
+      addresses: '256',
+      first: '10.1.0.0',
+      last: '10.1.0.255',
+      gateway: '10.1.0.1',
+      rangeStart: '10.1.0.1',
+      rangeEnd: '10.1.0.254',
+      forContainers: '253',
+    },
+    '--json',
+  );
+});
+
+t.test('without a file and with nothing on stdin, the networks of the folder', async (t) => {
+  const entry = { type: 'tsbridge', bridge: 'br0', ipam: { type: 'host-local', subnet: '10.1.0.0/24' } };
+  const list = (name: string, ...plugins: object[]) => JSON.stringify({ cniVersion: '1.0.0', name, plugins });
+  const root = t.testdir({
+    etc: {
+      cni: {
+        'net.d': {
+          '10-pods.conflist': list('pods', { type: 'loopback' }, entry),
+          '20-other.conflist': list('other', { type: 'ptp' }),
+          '30-more.conf': JSON.stringify({ cniVersion: '1.0.0', name: 'more', ...entry, mtuu: 1 }),
+          '40-broken.conf': '{',
+          'README.md': 'nothing of ours',
+        },
+      },
+    },
+    empty: {},
+  });
+  const dir = `${root}/etc/cni/net.d`;
+  for (const [name, argv] of [
+    ['--conf-dir', ['check-config', '--json', '--conf-dir', dir]],
+    ['--root', ['check-config', '--json', '--root', root]],
+    ['both', ['check-config', '--json', '--root', `${root}/`, '--conf-dir', '/etc/cni/net.d']],
+  ] satisfies [string, string[]][]) {
+    const { status, stdout, stderr } = await run(argv);
+    t.strictSame([status, stderr], [0, ''], name);
+    t.strictSame(
+      JSON.parse(stdout).map(
+        ({ file, conf, warnings }: { file: string; conf: { name: string }; warnings: string[] }) => [
+          file.slice(file.lastIndexOf('/') + 1),
+          conf.name,
+          warnings,
+        ],
+      ),
+      [
+        ['10-pods.conflist', 'pods', []],
+        ['30-more.conf', 'more', ['mtuu: not known, and ignored; did you mean mtu?']],
+      ],
+      name,
+    );
+  }
+  const { stdout, stderr } = await run(['check-config', '--conf-dir', dir]);
+  t.match(stdout, /^# pods: .*10-pods\.conflist\n\{/);
+  t.match(stderr, /^warning: .*30-more\.conf: mtuu: not known/);
+  t.strictSame(await run(['status', '--conf-dir', `${root}/empty`]), {
+    status: 1,
+    stdout: '',
+    stderr: `tsbridge status: no network of tsbridge in ${root}/empty\n  name a file, write a configuration to stdin, or name another folder with --conf-dir\n`,
+  });
+  const terminal = await run(['explain', '--conf-dir', `${root}/nowhere`], { devices: [0] });
+  t.match(terminal.stderr, /no network of tsbridge in .*nowhere/, 'a folder that is not there has none');
 });
 
 t.test('check-config', async (t) => {

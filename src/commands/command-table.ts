@@ -1,0 +1,161 @@
+import type { Host } from '../host.ts';
+
+/** What a command is given beside its operand: the options that it takes, as they were typed. */
+export interface CliOptions {
+  json?: boolean | undefined;
+  confDir?: string | undefined;
+  root?: string | undefined;
+  dataDir?: string | undefined;
+  subnet?: string | undefined;
+}
+
+/** Carries a command out, and gives the exit status. Throws CniError. */
+export type Run = (host: Host, operand: string | undefined, options: CliOptions) => Promise<number>;
+
+export interface Option {
+  name: `--${string}`;
+  short?: `-${string}`;
+  value?: string; // what stands for the value in texts; absent: the option takes none
+  about: string;
+  key?: keyof CliOptions; // absent: it is no business of the command
+}
+
+export interface Command {
+  name: string;
+  operand?: { name: string; choices?: readonly string[]; isRequired?: true };
+  summary: string; // one line of `tsbridge --help`
+  about: string; // paragraphs, apart by empty lines
+  options: readonly Option[]; // beside those that every command takes
+  example: { line: string; about: string };
+  load(): Promise<Run>;
+}
+
+/** Options that every command takes. */
+export const commonOptions: readonly Option[] = [
+  { name: '--json', about: 'as JSON, for programs', key: 'json' },
+  {
+    name: '--conf-dir',
+    value: 'DIR',
+    about: 'where the networks are configured, by default /etc/cni/net.d',
+    key: 'confDir',
+  },
+  {
+    name: '--root',
+    value: 'DIR',
+    about: 'a tree to look for these files in, instead of /: a mounted disk, another mount namespace',
+    key: 'root',
+  },
+  { name: '--help', short: '-h', about: 'says this' },
+];
+
+/** Options of tsbridge without a command. */
+export const ownOptions: readonly Option[] = [
+  { name: '--version', short: '-v', about: 'the version' },
+  { name: '--help', short: '-h', about: 'the commands; with a command, all about it' },
+];
+
+const dataDir: Option = {
+  name: '--data-dir',
+  value: 'DIR',
+  about: "where the networks' leases are (ipam.dataDir), by default /var/lib/cni/networks",
+  key: 'dataDir',
+};
+
+const file = { name: 'FILE' } as const;
+const aboutFile = `FILE is a network configuration or a list of them. Without it, it is read from stdin; where nothing is there to be read, or \
+--conf-dir or --root is given, it is every network of tsbridge in /etc/cni/net.d.`;
+
+/** The shells that there is a completion for. */
+export const shells = ['bash', 'zsh', 'fish'] as const;
+
+/**
+ * The commands for people: help, the manual page and completions are made from this table, and it says what is loaded for each of them.
+ */
+export const commands: readonly Command[] = [
+  {
+    name: 'explain',
+    operand: file,
+    summary: 'what an ADD with this network configuration would do on this host',
+    about: `Prints the operations of an ADD in the words of ip, bridge and nft, one line each, for a pod that gets the first address. Changes \
+nothing.\n\n${aboutFile}`,
+    options: [],
+    example: {
+      line: 'tsbridge explain /etc/cni/net.d/10-pods.conflist',
+      about: 'before a configuration goes to nodes',
+    },
+    load: async () => (await import('./explain.ts')).explainCommand,
+  },
+  {
+    name: 'check-config',
+    operand: file,
+    summary: 'the configuration with all defaults, or what is wrong with it',
+    about: `Prints the configuration as the plugin sees it; what may surprise goes to stderr. With --json it is a list with one entry for each \
+network, the warnings in it.\n\n${aboutFile}`,
+    options: [],
+    example: { line: 'tsbridge check-config 10-pods.conflist', about: 'every mistake at once, or every default' },
+    load: async () => (await import('./check-config.ts')).checkConfigCommand,
+  },
+  {
+    name: 'status',
+    operand: file,
+    summary: 'what the network has used up, and whether another pod would find room',
+    about: `Prints how many ports of the bridge and addresses of each range are taken. The exit status is 1 when another pod would find no \
+room.\n\n${aboutFile}`,
+    options: [],
+    example: { line: 'tsbridge status || echo full', about: 'for a check that runs every minute' },
+    load: async () => (await import('./status.ts')).statusCommand,
+  },
+  {
+    name: 'leases',
+    operand: { name: 'NETWORK' },
+    summary: 'addresses that are taken, and by whom',
+    about: `Prints the leases of one network, or of all: whose they are, how old, and whether their holder lives. Reads without the lock, so that \
+no pod has to wait: an ADD or DEL at work may be seen half-way.`,
+    options: [
+      dataDir,
+      { name: '--subnet', value: 'PREFIX', about: 'only those in the prefix, and how many are free', key: 'subnet' },
+    ],
+    example: { line: 'tsbridge leases --subnet 10.1.0.0/16', about: 'who has them, and how many are left' },
+    load: async () => (await import('./leases.ts')).leasesCommand,
+  },
+  {
+    name: 'range',
+    operand: { name: 'PREFIX', isRequired: true },
+    summary: 'what a prefix as "subnet" of a range comes to',
+    about: 'Prints the first and the last address, the gateway, and how many addresses are left for containers.',
+    options: [],
+    example: { line: 'tsbridge range 10.1.0.0/22', about: 'is it large enough?' },
+    load: async () => (await import('./range.ts')).rangeCommand,
+  },
+  {
+    name: 'completion',
+    operand: { name: 'SHELL', choices: shells, isRequired: true },
+    summary: 'what makes a shell complete commands and options',
+    about: `Prints the completion for ${shells.join(', ')}.`,
+    options: [],
+    example: {
+      line: 'tsbridge completion bash > /etc/bash_completion.d/tsbridge',
+      about: 'for everybody, from the next login on',
+    },
+    load: async () => (await import('./completion.ts')).completionCommand,
+  },
+  {
+    name: 'man',
+    summary: 'the manual page',
+    about: 'Prints the manual page tsbridge(8), for man(1) to be read.',
+    options: [],
+    example: { line: 'tsbridge man | man -l -', about: 'without installing it' },
+    load: async () => (await import('./man-page.ts')).manCommand,
+  },
+];
+
+/** How a command is called: `leases [NETWORK]`. */
+export function synopsis({ name, operand }: Command): string {
+  if (!operand) return name;
+  const word = operand.choices?.join('|') ?? operand.name;
+  return `${name} ${operand.isRequired ? word : `[${word}]`}`;
+}
+
+/** An option as it is typed: `-h, --help`, `--data-dir DIR`. */
+export const showOption = ({ name, short, value }: Option): string =>
+  `${short === undefined ? '' : `${short}, `}${name}${value === undefined ? '' : ` ${value}`}`;
