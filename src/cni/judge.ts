@@ -7,7 +7,7 @@ import {
   join,
   List,
   Members,
-  Refusal,
+  Refused,
   type Report,
   type Schema,
 } from './schema.ts';
@@ -48,7 +48,7 @@ function members({ shape }: Members<Record<string, () => Schema>>): z.ZodMiniTyp
 const settled = (convert: (value: unknown) => unknown): z.ZodMiniType =>
   z.transform((value: unknown, payload) => {
     const made = convert(value);
-    if (!(made instanceof Refusal)) return made;
+    if (!(made instanceof Refused)) return made;
     payload.issues.push({ code: 'custom', message: made.message, input: value });
     return z.NEVER;
   });

@@ -3,7 +3,7 @@ import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
 import { parseRequestedIp } from './args.ts';
 import { CniError } from './error.ts';
 import type { HostLocalConf, RangeSet } from './netconf.ts';
-import { parseRangeSets, type RawRangeSet } from './parse-ranges.ts';
+import { parseRangeSets, type RawRange, type RawRangeSet } from './parse-ranges.ts';
 import type { Command, Request } from './request.ts';
 import { route } from './route.ts';
 import {
@@ -33,8 +33,6 @@ export interface AddressWishes {
   ipRanges: RawRange[][]; // runtimeConfig.ipRanges
   ips: string[]; // args.cni.ips, then runtimeConfig.ips; canonical
 }
-
-type RawRange = Partial<Record<'subnet' | 'rangeStart' | 'rangeEnd' | 'gateway', string>>;
 
 export const rangeShape = { subnet: text, rangeStart: text, rangeEnd: text, gateway: text };
 

@@ -18,7 +18,7 @@ export interface RawRange {
 export type RawRangeSet = { path: string; ranges: RawRange[] } | { path: string; range: RawRange };
 
 /** A range on its way to being checked: the addresses as numbers, and where it was written. */
-interface Checked {
+interface CheckedRange {
   path: string;
   subnet: Prefix;
   start: Ip;
@@ -55,7 +55,7 @@ export function parseRangeSets(sets: RawRangeSet[]): RangeSet[] {
   return checked.map((set) => set.map(canonical));
 }
 
-function parseRangeSet(set: RawRangeSet): Checked[] {
+function parseRangeSet(set: RawRangeSet): CheckedRange[] {
   const raw = 'range' in set ? [set.range] : set.ranges;
   if (raw.length === 0) throw refuse(set.path, 'an empty range set; at least one range with a subnet is needed');
   const ranges = raw.map((range, i) => parseRange(range, 'range' in set ? set.path : `${set.path}[${i}]`));
@@ -72,7 +72,7 @@ function parseRangeSet(set: RawRangeSet): Checked[] {
   return ranges;
 }
 
-function parseRange(raw: RawRange, path: string): Checked {
+function parseRange(raw: RawRange, path: string): CheckedRange {
   const subnet = parseSubnet(raw.subnet, `${path}.subnet`);
   const { family } = subnet;
   const network = networkOf(subnet);
@@ -135,7 +135,7 @@ function parseGateway(text: string | undefined, path: string, subnet: Prefix): I
   return ip;
 }
 
-function refuseOverlap(range: Checked, other: Checked): void {
+function refuseOverlap(range: CheckedRange, other: CheckedRange): void {
   if (range.subnet.family !== other.subnet.family) return;
   if (range.start.value > other.end.value || other.start.value > range.end.value) return;
   throw refuse(
@@ -145,9 +145,9 @@ function refuseOverlap(range: Checked, other: Checked): void {
   );
 }
 
-const span = ({ start, end }: Checked) => `${formatIp(start)}-${formatIp(end)}`;
+const span = ({ start, end }: CheckedRange) => `${formatIp(start)}-${formatIp(end)}`;
 
-const canonical = ({ subnet, start, end, gateway }: Checked): Range => ({
+const canonical = ({ subnet, start, end, gateway }: CheckedRange): Range => ({
   subnet: formatPrefix(subnet),
   rangeStart: formatIp(start),
   rangeEnd: formatIp(end),

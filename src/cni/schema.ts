@@ -6,8 +6,8 @@ import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
  * in it, is for judge.ts to tell: what a valid configuration does not need is not loaded.
  */
 export interface Schema<T = unknown> {
-  /** The value made of `value`, or a Refusal that says what is wrong with it or with something in it. */
-  accept(value: unknown): T | Refusal;
+  /** The value made of `value`, or a Refused that says what is wrong with it or with something in it. */
+  accept(value: unknown): T | Refused;
 }
 
 /** What a JSON value is, for "expected ..., found ...": `the string "true"`, `a list`. */
@@ -32,41 +32,41 @@ export const expected = (what: string, value: unknown) =>
   value === undefined ? `missing; expected ${what}` : `expected ${what}, found ${found(value)}`;
 
 /** What a conversion says instead of a value: the rest of the message, after the path. */
-export class Refusal {
+export class Refused {
   readonly message: string;
   constructor(message: string) {
     this.message = message;
   }
 }
 
-export const refuse = (message: string): Refusal => new Refusal(message);
+export const refuse = (message: string): Refused => new Refused(message);
 
 /** A schema for a value that is no object and no list. All that is asked of it is asked in one function. */
 export class Leaf<T> implements Schema<T> {
-  readonly accept: (value: unknown) => T | Refusal;
-  constructor(accept: (value: unknown) => T | Refusal) {
+  readonly accept: (value: unknown) => T | Refused;
+  constructor(accept: (value: unknown) => T | Refused) {
     this.accept = accept;
   }
 }
 
-const leaf = <T>(convert: (value: unknown) => T | Refusal): Schema<T> => new Leaf(convert);
+const leaf = <T>(convert: (value: unknown) => T | Refused): Schema<T> => new Leaf(convert);
 
-/** What `schema` accepts, made into something else; `convert` returns a Refusal for what it does not accept. */
-export const converted = <I, O>(schema: Schema<I>, convert: (value: I) => O | Refusal): Schema<O> =>
+/** What `schema` accepts, made into something else; `convert` returns a Refused for what it does not accept. */
+export const converted = <I, O>(schema: Schema<I>, convert: (value: I) => O | Refused): Schema<O> =>
   new Converted(schema, convert);
 
 export class Converted<I, O> implements Schema<O> {
   readonly schema: Schema<I>;
-  readonly convert: (value: I) => O | Refusal;
+  readonly convert: (value: I) => O | Refused;
 
-  constructor(schema: Schema<I>, convert: (value: I) => O | Refusal) {
+  constructor(schema: Schema<I>, convert: (value: I) => O | Refused) {
     this.schema = schema;
     this.convert = convert;
   }
 
-  accept(value: unknown): O | Refusal {
+  accept(value: unknown): O | Refused {
     const made = this.schema.accept(value);
-    return made instanceof Refusal ? made : this.convert(made);
+    return made instanceof Refused ? made : this.convert(made);
   }
 }
 
@@ -74,7 +74,7 @@ export const bool = (): Schema<boolean> =>
   leaf((value) => (typeof value === 'boolean' ? value : refuse(expected('true or false', value))));
 
 /** A text, made into something else. It has no NUL, which no path and no name can hold. */
-export const textAs = <T>(convert: (value: string) => T | Refusal): Schema<T> =>
+export const textAs = <T>(convert: (value: string) => T | Refused): Schema<T> =>
   leaf((value) => {
     if (typeof value !== 'string') return refuse(expected('a string', value));
     return value.includes('\0') ? refuse(`${quote(value)} contains a NUL character`) : convert(value);
@@ -109,12 +109,12 @@ export class List<T> implements Schema<T[]> {
     this.what = what;
   }
 
-  accept(value: unknown): T[] | Refusal {
+  accept(value: unknown): T[] | Refused {
     if (!Array.isArray(value)) return refuse(expected(this.what, value));
     const list: T[] = [];
     for (let i = 0; i < value.length; i++) {
       const made = this.element.accept(value[i]);
-      if (made instanceof Refusal) return made;
+      if (made instanceof Refused) return made;
       list.push(made);
     }
     return list;
@@ -180,12 +180,12 @@ export class Members<S extends Shape> implements Schema<Values<S>> {
     this.shape = shape;
   }
 
-  accept(value: unknown): Values<S> | Refusal {
+  accept(value: unknown): Values<S> | Refused {
     if (!isObject(value)) return refuse(expected('an object', value));
     const values = foldKeys(value, Object.keys(this.shape));
     for (const name in values) {
       const made = (this.shape[name] as () => Schema)().accept(values[name]);
-      if (made instanceof Refusal) return made;
+      if (made instanceof Refused) return made;
       values[name] = made;
     }
     return values as Values<S>;
@@ -209,8 +209,8 @@ export function readKeys<S extends Shape>(shape: S, value: unknown, path: string
   for (const name in values) {
     const schema = (shape[name] as () => Schema)();
     const made = schema.accept(values[name]);
-    if (made instanceof Refusal) report.refused(schema, values[name], join(path, [name]));
-    values[name] = made instanceof Refusal ? undefined : made;
+    if (made instanceof Refused) report.refused(schema, values[name], join(path, [name]));
+    values[name] = made instanceof Refused ? undefined : made;
   }
   return values as Values<S>;
 }

@@ -10,10 +10,10 @@ import { type Op, show, type Where } from '../plan/op.ts';
 import type { Living } from '../plan/state.ts';
 import type { BridgeLock } from './bridge-lock.ts';
 import { type Firewall, type FirewallOp, isFirewallOp } from './firewall/port.ts';
-import { type LinkOp, type Step, type Surroundings, stepOf, whereOf } from './link-step.ts';
+import { type LinkOp, type LinkStep, type Surroundings, stepOf, whereOf } from './link-step.ts';
 import type { Netns } from './netns.ts';
 import { readLink, readLinks } from './observe.ts';
-import { Refusal, refusal } from './refusal.ts';
+import { KernelRefusal, refusal } from './refusal.ts';
 import { setSysctl } from './sysctl.ts';
 import { waitForCarrier, waitForDad } from './wait.ts';
 
@@ -38,7 +38,7 @@ export class Application implements Surroundings {
   private readonly options: ApplyOptions;
   private readonly undo: Op[];
   private readonly new = new Set<string>();
-  private pending: { op: LinkOp; step: Step }[] = [];
+  private pending: { op: LinkOp; step: LinkStep }[] = [];
   private pendingWhere: Where = 'host';
   private pendingMessages = 0;
 
@@ -170,7 +170,7 @@ export class Application implements Surroundings {
 
     // The kernel has gone on after an error: first what it did goes into the books, then the first error is thrown.
     let at = 0;
-    let failures: { op: LinkOp; step: Step; outcome: Outcome }[] | undefined;
+    let failures: { op: LinkOp; step: LinkStep; outcome: Outcome }[] | undefined;
     for (const { op, step } of batch) {
       const first = outcomes[at];
       const end = at + step.messages.length;
@@ -210,7 +210,7 @@ export class Application implements Surroundings {
   }
 
   /** Throws unless the refusal means that the state asked for is there already. */
-  private judge(op: LinkOp, step: Step, outcome: Outcome): void {
+  private judge(op: LinkOp, step: LinkStep, outcome: Outcome): void {
     if (!step.accept) throw refusal(op, outcome);
     step.accept(outcome);
     this.options.log.debug('nothing to change', { op: show(op) });
@@ -322,7 +322,7 @@ const isShared = (op: Op) => (op.op === 'addr.del' || op.op === 'sysctl.set') &&
 
 const missing: readonly number[] = [errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL];
 
-const isMissing = (error: unknown) => error instanceof Refusal && missing.includes(error.errno);
+const isMissing = (error: unknown) => error instanceof KernelRefusal && missing.includes(error.errno);
 
 const elapsed = (since: number) => Math.round((nowMs() - since) * 100) / 100;
 

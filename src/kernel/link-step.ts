@@ -11,7 +11,7 @@ import { type Op, showRoute, type Where } from '../plan/op.ts';
 import type { RouteState } from '../plan/state.ts';
 import type { Netns } from './netns.ts';
 import { readAddresses, readLink, readRoutes, readVlans } from './observe.ts';
-import { Refusal, refusal } from './refusal.ts';
+import { KernelRefusal, refusal } from './refusal.ts';
 
 /** An operation that is one or more rtnetlink messages. */
 export type LinkOp = Extract<
@@ -33,7 +33,7 @@ export type LinkOp = Extract<
 >;
 
 /** What an operation is to rtnetlink. */
-export interface Step {
+export interface LinkStep {
   messages: Message[];
   /** What undoes it, as far as it is known before it is done. */
   inverse: Op[];
@@ -63,8 +63,8 @@ export interface Surroundings {
 export const whereOf = (op: LinkOp): Where => ('in' in op ? op.in : 'host');
 
 /** The messages of an operation. May read; changes nothing. */
-export function stepOf(op: LinkOp, around: Surroundings): Step {
-  const step = (messages: Message[], more: Partial<Step> = {}): Step => ({
+export function stepOf(op: LinkOp, around: Surroundings): LinkStep {
+  const step = (messages: Message[], more: Partial<LinkStep> = {}): LinkStep => ({
     messages,
     inverse: [],
     renames: [],
@@ -142,7 +142,7 @@ export function stepOf(op: LinkOp, around: Surroundings): Step {
   }
 }
 
-function vethStep(op: Extract<Op, { op: 'veth.add' }>, around: Surroundings): Step {
+function vethStep(op: Extract<Op, { op: 'veth.add' }>, around: Surroundings): LinkStep {
   const { dev, mac, mtu, master, alias, peer } = op;
   const index = (bridge: string | undefined) => (bridge === undefined ? {} : { master: around.index('host', bridge) });
   const messages = [
@@ -176,7 +176,7 @@ function vethStep(op: Extract<Op, { op: 'veth.add' }>, around: Surroundings): St
       const error = refusal(op, outcome);
       if (outcome.errno !== errno.EEXIST) throw error;
       const taken = readLink(around.netns(peer.in), peer.dev) ? peer : { in: 'host', dev };
-      throw new Refusal(code.conflict, error.message.replace(/: EEXIST$/, ''), errno.EEXIST, [
+      throw new KernelRefusal(code.conflict, error.message.replace(/: EEXIST$/, ''), errno.EEXIST, [
         `there is an interface ${taken.dev} in the ${taken.in}'s network namespace already`,
       ]);
     },
@@ -265,7 +265,7 @@ const acceptExistingAddress =
     const present = readAddresses(around.netns(op.in), index).filter(({ family }) => family === prefix.family);
     const wanted = `${formatIp(prefix)}/${prefix.length}`;
     if (present.some((address) => address.prefix === wanted)) return;
-    throw new Refusal(code.conflict, `cannot add ${op.prefix} to ${op.dev}`, errno.EEXIST, [
+    throw new KernelRefusal(code.conflict, `cannot add ${op.prefix} to ${op.dev}`, errno.EEXIST, [
       outcome.text,
       `${op.dev} has ${present.map((address) => address.prefix).join(', ')}`,
     ]);
@@ -289,7 +289,7 @@ const acceptExistingRoute =
     if (present.some((route) => route.gw === wanted.gw && route.oif === index)) return;
     const nameOf = (route: RouteState) =>
       `${showRoute(route)}${route.oif === undefined ? '' : ` dev ${readLink(around.netns(op.in), route.oif)?.name ?? route.oif}`}`;
-    throw new Refusal(code.conflict, `cannot add the route ${showRoute(op.route)} dev ${op.dev}`, errno.EEXIST, [
+    throw new KernelRefusal(code.conflict, `cannot add the route ${showRoute(op.route)} dev ${op.dev}`, errno.EEXIST, [
       outcome.text,
       present.length > 0 ? `there is already: ${present.map(nameOf).join(', ')}` : undefined,
     ]);

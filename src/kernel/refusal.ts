@@ -4,19 +4,19 @@ import type { Outcome } from '../netlink/message.ts';
 import { type Op, show } from '../plan/op.ts';
 
 /** An operation that the kernel refused: names it, the kernel's answer and, where one is known, the remedy. */
-export class Refusal extends CniError {
+export class KernelRefusal extends CniError {
   readonly errno: number; // positive
 
   constructor(errorCode: ErrorCode, what: string, number: number, details: readonly (string | undefined)[]) {
     super(errorCode, `${what}: ${errnoName(number)}`, { details: details.filter(Boolean).join('; ') });
-    this.name = 'Refusal';
+    this.name = 'KernelRefusal';
     this.errno = number;
   }
 }
 
 /** The error for an operation. */
-export function refusal(op: Op, { errno: number, text }: Pick<Outcome, 'errno' | 'text'>): Refusal {
-  return new Refusal(codeOf(op, number), `the kernel refused "${show(op)}"`, number, [text, remedy(op, number)]);
+export function refusal(op: Op, { errno: number, text }: Pick<Outcome, 'errno' | 'text'>): KernelRefusal {
+  return new KernelRefusal(codeOf(op, number), `the kernel refused "${show(op)}"`, number, [text, remedy(op, number)]);
 }
 
 function codeOf(op: Op, number: number): ErrorCode {

@@ -40,11 +40,11 @@ export interface Pod {
  * - foreign: left by a pod that is gone, to be replaced
  * - ours: nothing to do
  */
-type EntryState = 'missing' | 'foreign' | 'ours';
+type ElementState = 'missing' | 'foreign' | 'ours';
 
-interface Entry extends Pod {
+interface PodElement extends Pod {
   key: Uint8Array;
-  state: EntryState;
+  state: ElementState;
 }
 
 /**
@@ -57,7 +57,7 @@ export class MasqAdd implements Step {
   private readonly family: Family;
   private readonly pods: string;
   private readonly local: string;
-  private readonly entries: Entry[] = [];
+  private readonly entries: PodElement[] = [];
   private readonly prefixes = new Set<string>();
   private readonly living: Living | undefined;
   private others: Element[] = []; // pods that live, when the set was missing

@@ -22,7 +22,7 @@ import { CHAIN, FAMILY } from './masquerade.ts';
 import type { Pod } from './masquerade-add.ts';
 import { setName, TABLE } from './names.ts';
 
-interface Entry extends Pod {
+interface PodElement extends Pod {
   key: Uint8Array;
   ours: boolean; // it is there, with our comment
 }
@@ -35,7 +35,7 @@ interface Entry extends Pod {
 export class MasqDel implements Step {
   private readonly pods: string;
   private readonly local: string;
-  private readonly entries: Entry[] = [];
+  private readonly entries: PodElement[] = [];
   private readonly comments: { comment: string; op: number; found: Element[] }[] = [];
   private isLast = false; // no pod is left
   private rules: Rule[] = []; // of all networks; read only for the last pod

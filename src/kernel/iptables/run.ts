@@ -19,7 +19,7 @@ const fallbackPath = '/usr/sbin:/sbin';
  * the kernel.
  */
 const RESOURCE_PROBLEM = 4;
-const isLocked = ({ status, stderr }: Answer) => status === RESOURCE_PROBLEM && /\bxtables lock\b/.test(stderr);
+const isLocked = ({ status, stderr }: ProgramAnswer) => status === RESOURCE_PROBLEM && /\bxtables lock\b/.test(stderr);
 
 /** The commands for one family, `iptables` or `iptables-legacy`. */
 export interface Iptables {
@@ -28,7 +28,7 @@ export interface Iptables {
 }
 
 /** What a process said. `status` is undefined when there is no such program. */
-export interface Answer {
+export interface ProgramAnswer {
   status: number | undefined;
   stdout: string;
   stderr: string;
@@ -38,7 +38,7 @@ const program = ({ family, variant }: Iptables, tool: '' | '-restore') =>
   `${family === 4 ? 'iptables' : 'ip6tables'}${variant}${tool}`;
 
 /** Runs a program to its end. Rejects with CniError 11 when the lock was not to be had, 100 when it did not end. */
-async function run(name: string, args: string[], input: string): Promise<Answer> {
+async function run(name: string, args: string[], input: string): Promise<ProgramAnswer> {
   const env = engine.env();
   const path = searchPath();
   const file = findProgram(name, path);
@@ -88,13 +88,13 @@ export function requireIptables(families: readonly Family[]): void {
 }
 
 /** What a program says that is not there. */
-const nothing: Answer = { status: undefined, stdout: '', stderr: '' };
+const nothing: ProgramAnswer = { status: undefined, stdout: '', stderr: '' };
 
 /**
  * `iptables -t nat -S <chain>`: the chain's rules as they would be typed, one a line. That there is no such chain is an answer as well.
  * Rejects with CniError 100 when it could not look, which proves nothing.
  */
-export async function listChain(tables: Iptables, chain: string): Promise<Answer> {
+export async function listChain(tables: Iptables, chain: string): Promise<ProgramAnswer> {
   const args = ['-w', `${lockSeconds}`, '-t', 'nat', '-S', chain];
   const answer = await run(program(tables, ''), args, '');
   if (answer.status === RESOURCE_PROBLEM) throw failure(`run ${[program(tables, ''), ...args].join(' ')}`, answer);
@@ -102,7 +102,7 @@ export async function listChain(tables: Iptables, chain: string): Promise<Answer
 }
 
 /** Changes the nat table, all or nothing: what `iptables-restore --noflush` reads. */
-export const restore = (tables: Iptables, lines: readonly string[]): Promise<Answer> =>
+export const restore = (tables: Iptables, lines: readonly string[]): Promise<ProgramAnswer> =>
   run(
     program(tables, '-restore'),
     ['-w', `${lockSeconds}`, '--noflush'],
@@ -132,7 +132,7 @@ export async function removeChain(tables: Iptables, chain: string, base = 'POSTR
 }
 
 /** The error of a process that failed. */
-export const failure = (tried: string, { status, stderr }: Answer): CniError =>
+export const failure = (tried: string, { status, stderr }: ProgramAnswer): CniError =>
   status === undefined
     ? new CniError(code.missingFeature, `cannot ${tried}: there is no such program`, {
         details: `It is looked for on PATH, then in ${fallbackPath}. Install iptables, or use "ipMasqBackend": "nftables", which needs no program.`,

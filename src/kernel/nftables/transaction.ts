@@ -90,7 +90,7 @@ export class Transaction {
   }
 
   /** Sends it. `generation` is that of what was read. */
-  send(socket: NetlinkSocket, generation: number | undefined, waitingFor: string): Result {
+  send(socket: NetlinkSocket, generation: number | undefined, waitingFor: string): SendResult {
     const begin = batchBegin(this.writer, this.isGuarded ? generation : undefined);
     const [batch, ...rest] = socket.transact([begin, ...this.messages, batchEnd(this.writer)], { waitingFor }) as [
       Outcome,
@@ -105,7 +105,7 @@ export class Transaction {
   }
 }
 
-export interface Result {
+export interface SendResult {
   batch: number; // errno of the batch itself
   failed: (Answer & { step: Step })[]; // messages that were refused
 }

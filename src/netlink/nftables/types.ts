@@ -28,9 +28,6 @@ export const NFT_MSG = {
   GETGEN: 0xa10,
 } as const;
 
-/** NLM_F_NONREC of DEL requests: refuse (EBUSY) to delete what is not empty. linux/netlink.h; sets since Linux 4.18. */
-export const NONREC = 0x100;
-
 /** NFT_TABLE_F_* */
 export const TABLE_FLAG = { DORMANT: 1, OWNER: 2 } as const;
 export const NFTA_TABLE = { NAME: 1, FLAGS: 2, USE: 3, USERDATA: 6 } as const;

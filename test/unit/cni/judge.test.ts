@@ -4,7 +4,7 @@ import { judge } from '../../../src/cni/judge.ts';
 import { rawRangeSets, requestedIps } from '../../../src/cni/parse-ipam.ts';
 import { dns, route } from '../../../src/cni/route.ts';
 import type { Schema } from '../../../src/cni/schema.ts';
-import { address, bool, converted, integer, list, object, Refusal, refuse, text } from '../../../src/cni/schema.ts';
+import { address, bool, converted, integer, list, object, Refused, refuse, text } from '../../../src/cni/schema.ts';
 
 /** A schema with all there is: keys in keys, lists in lists, a condition between two keys. */
 const nested = () =>
@@ -56,7 +56,7 @@ t.test('of a refused value everything is told that is wrong with it', async (t) 
   ];
   for (const [name, value, expected] of table) {
     t.test(name, async (t) => {
-      t.ok(nested().accept(value) instanceof Refusal);
+      t.ok(nested().accept(value) instanceof Refused);
       t.strictSame(judged(nested(), value), expected);
     });
   }
@@ -88,7 +88,7 @@ for (const [name, make] of Object.entries(schemas)) {
     fc.assert(
       fc.property(fc.oneof(anything, routeWith), (value) => {
         const schema = make();
-        if (schema.accept(value) instanceof Refusal) {
+        if (schema.accept(value) instanceof Refused) {
           outcomes.refused++;
           return judged(schema, value).length > 0;
         }

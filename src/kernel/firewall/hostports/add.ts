@@ -54,15 +54,15 @@ type AddOp = Extract<Op, { op: 'hostport.add' }>;
  * - foreign: left by an attachment that is gone, or by an earlier one of the same name: to be replaced
  * - ours: nothing to do
  */
-type EntryState = 'missing' | 'foreign' | 'ours';
+type ElementState = 'missing' | 'foreign' | 'ours';
 
-interface Entry {
+interface MapElement {
   map: string;
   element: Element; // as it should be
   port: HostPort;
   isPort: boolean; // and not the hairpin's
   op: number;
-  state: EntryState;
+  state: ElementState;
 }
 
 /** The map and the element that are a port's. */
@@ -91,7 +91,7 @@ export function refuseHeld(port: HostPort, found: Element, comment: string, isAl
 export class HostPortAdd implements Step {
   private readonly isAlive: IsAlive;
   private readonly loopback: Loopback;
-  private readonly entries: Entry[] = [];
+  private readonly entries: MapElement[] = [];
   private readonly sources = new Map<Family, string[]>();
   private readonly wanted = new Set<Part>();
   private loopbackDev: { dev: string; op: number } | undefined;
@@ -111,7 +111,7 @@ export class HostPortAdd implements Step {
     this.wanted.add(family);
     const push = (map: string, element: Element, isPort: boolean) => {
       // Ports of several addresses of the host may lead to the same one of the container.
-      const isSame = (other: Entry) => other.map === map && equalBytes(other.element.key, element.key);
+      const isSame = (other: MapElement) => other.map === map && equalBytes(other.element.key, element.key);
       if (!this.entries.some(isSame)) this.entries.push({ map, element, port, isPort, op, state: 'missing' });
     };
     const { map, element } = portElement(port, comment);
