@@ -30,7 +30,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 TAP_FLAGS ?=
 
 .PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm report
-.PHONY: install uninstall clean distclean setup-demo setup-test setup-bench setup-vm setup-static help
+.PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
 
@@ -38,11 +38,10 @@ pkg: $(OUT)/tsbridge ## The Node.js executable
 static: $(OUT)/tsbridge-static ## The static executable, which starts ten times faster and needs no library
 sanitized: bin/tsbridge-asan ## The same for tests, with checks of every access to memory; wants gcc and glibc
 
-demo: pkg setup-demo ## Two pods on one bridge, in namespaces that vanish afterwards
+demo: setup-demo pkg ## Two pods on one bridge, in namespaces that vanish afterwards
 	@scripts/demo
 
-test: all node_modules/.tap-ready setup-test ## All tests but test-runtimes; needs root, as a CNI plugin does
-	@scripts/require-root
+test: require-root setup-test all node_modules/.tap-ready ## All tests but test-runtimes; needs root, as a CNI plugin does
 	@$(RUN) tap $(TAP_FLAGS)
 
 check: types lint unit ## Types, lint, format and the tests that need neither root nor a build
@@ -59,15 +58,13 @@ unit: $(PACKAGES) node_modules/.tap-ready
 format: $(PACKAGES) ## Formats the sources
 	@$(RUN) biome check --write .
 
-bench: all setup-bench ## Measures both builds beside the reference plugins
-	@scripts/require-root
+bench: require-root setup-bench all ## Measures both builds beside the reference plugins
 	@$(RUN) node test/bench/run.ts
 
-test-runtimes: all node_modules/.tap-ready setup-test ## Tests with real container runtimes
-	@scripts/require-root
+test-runtimes: require-root setup-test all node_modules/.tap-ready ## Tests with real container runtimes
 	@$(RUN) tap $(TAP_FLAGS) 'test/runtime/**/*.test.ts'
 
-test-vm: all node_modules/.tap-ready setup-vm setup-test ## Tests of what this kernel may lack, in user-mode Linux
+test-vm: setup-vm all node_modules/.tap-ready ## Tests of what this kernel may lack, in user-mode Linux
 	@$(RUN) test/vm/run tap $(TAP_FLAGS) 'test/vm/**/*.test.ts'
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
@@ -99,8 +96,9 @@ bin/tsbridge-asan: $(SOURCES) $(C_SOURCES) $(PACKAGES) | setup-static
 	@scripts/setup sanitize
 	@$(RUN) SANITIZE=1 node scripts/build.ts static --output '$@'
 
-# npm writes this file last, so its date is the installation's.
-$(PACKAGES): package-lock.json
+# npm writes this file last, so its date is the installation's. Whoever runs the Node.js in it comes by here, so that
+# what it needs of the machine is asked for first.
+$(PACKAGES): package-lock.json | setup-build
 	@command -v npm >/dev/null || { echo 'npm is missing: Node.js 18 or newer with npm is needed' >&2; exit 1; }
 	npm ci --loglevel=error
 	@touch $@
@@ -114,18 +112,25 @@ node_modules/.tap-ready: $(PACKAGES) .taprc
 	@$(RUN) tap build
 	@touch $@
 
+# What is missing is asked for in one go.
+setup-build:
+	@scripts/setup build
+
 setup-demo:
-	@scripts/setup demo
+	@scripts/setup build demo
 
 setup-test:
-	@scripts/setup test
+	@scripts/setup build test
 
 setup-bench:
-	@scripts/setup bench
+	@scripts/setup build bench
 
 setup-vm:
-	@scripts/setup vm
+	@scripts/setup build test vm
 
 # Whoever is not root gets a compiler below build/ instead: scripts/static/toolchain.ts.
 setup-static:
 	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || scripts/setup static $(if $(filter-out $(MACHINE),$(ARCH)),cross-$(ARCH))
+
+require-root:
+	@scripts/require-root
