@@ -29,7 +29,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm report
+.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-fresh report
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -66,6 +66,10 @@ test-runtimes: require-root setup-test all node_modules/.tap-ready ## Tests with
 
 test-vm: setup-vm all node_modules/.tap-ready ## Tests of what this kernel may lack, in user-mode Linux
 	@$(RUN) test/vm/run tap $(TAP_FLAGS) 'test/vm/**/*.test.ts'
+
+test-fresh: require-root ## What a newcomer does, on a Debian with nothing but make, git, Node.js and npm
+	@scripts/setup fresh
+	@scripts/test-fresh
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts
