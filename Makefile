@@ -29,8 +29,8 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-fresh report
-.PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-static require-root help
+.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-arm64 test-fresh report
+.PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
 
@@ -66,6 +66,10 @@ test-runtimes: require-root setup-test all node_modules/.tap-ready ## Tests with
 
 test-vm: setup-vm all node_modules/.tap-ready ## Tests of what this kernel may lack, in user-mode Linux
 	@$(RUN) test/vm/run tap $(TAP_FLAGS) 'test/vm/**/*.test.ts'
+
+test-arm64: setup-arm64 ## The walk-through and more on an emulated arm64 machine; BUILD=static|pkg
+	@$(MAKE) --no-print-directory '$(BUILD)' ARCH=arm64
+	@test/arm64/run '$(if $(filter-out arm64,$(MACHINE)),bin/arm64,bin)/$(notdir $(BUILT_$(BUILD)))'
 
 test-fresh: require-root ## What a newcomer does, on a Debian with nothing but make, git, Node.js and npm
 	@scripts/setup fresh
@@ -131,6 +135,9 @@ setup-bench:
 
 setup-vm:
 	@scripts/setup build test vm
+
+setup-arm64:
+	@scripts/setup build arm64-vm
 
 # Whoever is not root gets a compiler below build/ instead: scripts/static/toolchain.ts.
 setup-static:
