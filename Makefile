@@ -21,6 +21,7 @@ BUILT_static := $(OUT)/tsbridge-static
 SOURCES := $(shell find src scripts/build scripts/build.ts -name '*.ts') package.json package-lock.json
 # What the static build consists of beside them.
 C_SOURCES := $(shell find src/engine/quickjs scripts/static -type f)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!(/bin/sh|/usr/bin/env bash)' scripts/* scripts/static/* test/arm64/* test/vm/* .ci/run 2>/dev/null)
 PACKAGES := node_modules/.package-lock.json
 # The runtimes of another processor.
 RUNTIMES := $(if $(filter-out $(MACHINE),$(ARCH)),build/runtimes-$(ARCH)/node_modules/.package-lock.json)
@@ -51,6 +52,8 @@ types: $(PACKAGES)
 
 lint: $(PACKAGES)
 	@$(RUN) biome check .
+	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(filter %.c %.h,$(C_SOURCES))
+	@! command -v shellcheck >/dev/null || shellcheck --severity=warning $(SHELL_SCRIPTS)
 
 unit: $(PACKAGES) node_modules/.tap-ready
 	@$(RUN) tap $(TAP_FLAGS) 'test/unit/**/*.test.ts'
