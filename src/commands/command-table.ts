@@ -106,6 +106,17 @@ room.\n\n${aboutFile}`,
     load: async () => (await import('./status.ts')).statusCommand,
   },
   {
+    name: 'show',
+    operand: { name: 'NETWORK|BRIDGE|POD' },
+    summary: 'the bridges, and which pods are on them',
+    about: `Prints each bridge of the configured networks with its ports: the pod's address, container, namespace, mapped ports and traffic, and \
+what is odd about it: no lease, no interface, down, another MAC address. A pod may be named by its name, with or without its namespace, by \
+an address, the host's interface, or the beginning of the container ID. The exit status is 1 when something is odd.`,
+    options: [dataDir],
+    example: { line: 'tsbridge show default/web-0', about: 'where does this pod hang?' },
+    load: async () => (await import('./show.ts')).showCommand,
+  },
+  {
     name: 'leases',
     operand: { name: 'NETWORK' },
     summary: 'addresses that are taken, and by whom',

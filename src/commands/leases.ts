@@ -3,7 +3,6 @@ import { isSafeName } from '../cni/request.ts';
 import type { Host } from '../host.ts';
 import { type Ip, parseIp } from '../ip/address.ts';
 import { showDuration } from '../ipam/duration.ts';
-import { shortBoot } from '../ipam/store/index-entry.ts';
 import { errnoOf } from '../ipam/store/io-failure.ts';
 import { isContainerID, type LeaseContent, openLease } from '../ipam/store/lease-file.ts';
 import { readEntries } from '../ipam/store/lease-index.ts';
@@ -14,11 +13,12 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { close, fstat, lstatIfThere, readdir } from '../linux/files.ts';
 import { silent } from '../log/logger.ts';
-import { attachmentComment, attachmentHash, hostVethNameOf } from '../plan/names.ts';
+import { attachmentComment } from '../plan/names.ts';
 import { showPort } from '../plan/op.ts';
 import type { HostPortState } from '../plan/state.ts';
 import type { CliOptions } from './command-table.ts';
 import { inRoot } from './network-files.ts';
+import { hostPortsOf, placeOf } from './node-state.ts';
 import { table } from './table.ts';
 
 /** One taken address, as it is shown. */
@@ -45,7 +45,7 @@ export async function leasesCommand(host: Host, network: string | undefined, opt
   const dataDir = inRoot(options, options.dataDir || '/var/lib/cni/networks');
   const inSubnet = await subnetFilter(options.subnet);
   using kernel = openKernel({ sys: host.sys, log: silent });
-  const ports = await hostPorts(kernel);
+  const ports = await hostPortsOf(kernel);
   const leases: ShownLease[] = [];
   for (const name of networks(dataDir, network)) {
     const own = leasesOf(host, kernel, dataDir, name).filter(({ address }) => inSubnet.contains(address));
@@ -54,16 +54,6 @@ export async function leasesCommand(host: Host, network: string | undefined, opt
   if (options.json) host.stdout(`${JSON.stringify(leases, null, 4)}\n`);
   else host.stdout(shown(leases) + inSubnet.summary(leases.length));
   return 0;
-}
-
-/** Every port of the host; none for those who may not ask. */
-async function hostPorts(kernel: Kernel): Promise<HostPortState[]> {
-  try {
-    await kernel.loadHostPorts();
-    return kernel.hostPorts();
-  } catch {
-    return [];
-  }
 }
 
 function withPorts(lease: ShownLease, all: readonly HostPortState[]): ShownLease {
@@ -137,20 +127,6 @@ function stateOf(place: Place, entries: ReturnType<typeof readEntries>, address:
   if (!entry?.ips.includes(address)) return 'not known';
   if (mayBeDead(place, hash, entry)) return 'dead';
   return place.vethExists?.(hash) ? 'in use' : 'not known';
-}
-
-function placeOf(host: Host, kernel: Kernel, dataDir: string, network: string): Place {
-  const dir = `${dataDir}/${network}`;
-  return {
-    network,
-    dir,
-    own: `${dir}/.tsbridge`,
-    sys: host.sys,
-    log: silent,
-    hash: (containerID, ifname) => attachmentHash({ network, containerID, ifname }),
-    life: { boot: shortBoot(host.bootId()), cookie: kernel.hostCookie.toString(36) },
-    vethExists: (hash) => kernel.link('host', hostVethNameOf(hash)) !== undefined,
-  };
 }
 
 function shown(leases: readonly ShownLease[]): string {
