@@ -215,7 +215,8 @@ export class Application implements Surroundings {
     step.accept(outcome);
     this.options.log.debug('nothing to change', { op: show(op) });
     // What somebody else has made is not ours to undo as a whole.
-    if (op.op === 'bridge.add') this.new.delete(`host/${op.dev}`);
+    if (op.op === 'bridge.add' || op.op === 'veth.add') this.new.delete(`host/${op.dev}`);
+    if (op.op === 'veth.add') this.new.delete(`${op.peer.in}/${op.peer.dev}`);
   }
 
   private setSysctls(where: Where, ops: readonly SysctlOp[]): void {

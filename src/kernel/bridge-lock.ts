@@ -18,7 +18,6 @@ export class BridgeLock implements Disposable {
   private readonly sys: SystemCalls;
   private readonly file: BridgeLockFile;
   private isShared = false;
-  private isAlone = false;
 
   constructor(sys: SystemCalls, file: BridgeLockFile) {
     this.sys = sys;
@@ -27,7 +26,7 @@ export class BridgeLock implements Disposable {
 
   /** Marks this process as one that uses the bridges, until it ends. Throws CniError 11 when somebody has them alone for too long. */
   share(): void {
-    if (this.isShared || this.isAlone) return;
+    if (this.isShared) return;
     const deadline = nowMs() + shareTimeoutMs;
     while (true) {
       const answer = this.sys.flock(this.file.fd, LOCK.SH | LOCK.NB);
@@ -45,21 +44,17 @@ export class BridgeLock implements Disposable {
     this.isShared = true;
   }
 
-  /** Whether no other process uses the bridges. When true, none will before this process ends. */
-  alone(): boolean {
-    if (this.isAlone) return true;
-    this.isAlone = this.sys.flock(this.file.fd, LOCK.EX | LOCK.NB) === 0;
-    if (!this.isAlone) this.restore();
-    return this.isAlone;
-  }
-
-  /** Runs `body` if no other process uses the bridges; says whether it did. */
-  ifAlone(body: () => void): boolean {
-    if (this.isAlone) {
-      body();
-      return true;
-    }
-    if (this.sys.flock(this.file.fd, LOCK.EX | LOCK.NB) !== 0) {
+  /**
+   * Runs `body` if no other process uses the bridges, and keeps others away meanwhile; says whether it did. Somebody else is waited for, unless
+   * this process shares the lock itself: two that share it would wait for each other.
+   */
+  ifAlone(body: () => void, timeoutMs = 0): boolean {
+    const deadline = this.isShared ? 0 : nowMs() + timeoutMs;
+    while (this.sys.flock(this.file.fd, LOCK.EX | LOCK.NB) !== 0) {
+      if (nowMs() < deadline) {
+        this.sys.poll(-1, 0, retryMs);
+        continue;
+      }
       this.restore();
       return false;
     }

@@ -43,8 +43,6 @@ export interface Kernel extends Disposable {
   routes(where: Where, filter?: { table?: number }): RouteState[];
   /** VLANs of one bridge port; empty where the kernel has no VLAN filtering. */
   vlans(index: number): VlanState[];
-  /** The ports (ifindex) of all bridges that are in one VLAN. */
-  portsInVlan(vid: number): number[];
   /** Links of the host that have IPv6 routes from router advertisements: see kernel/router-advertisements.ts. */
   linksWithAdvertisedRoutes(): string[];
   /** A value below /proc/sys, trimmed; undefined when there is no such file. */
@@ -109,9 +107,9 @@ export interface Kernel extends Disposable {
    */
   shareBridges(): void;
 
-  /** Whether no other process is at work on the host's bridges. When true, none can begin before this process exits. */
-  alone(): boolean;
+  /** Runs `body` if no other process is at work on the host's bridges, and keeps others away meanwhile; says whether it did. */
+  ifAlone(body: () => void, timeoutMs?: number): boolean;
 
-  /** Runs `body` if no other process is at work on the host's bridges, and none while it runs. Whether it did. */
-  ifAlone(body: () => void): boolean;
+  /** The VLANs of all bridge ports and bridges by ifindex; who is in none is not there. */
+  portVlans(): Map<number, VlanState[]>;
 }

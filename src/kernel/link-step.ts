@@ -175,7 +175,10 @@ function vethStep(op: Extract<Op, { op: 'veth.add' }>, around: Surroundings): Li
     accept: (outcome) => {
       const error = refusal(op, outcome);
       if (outcome.errno !== errno.EEXIST) throw error;
-      const taken = readLink(around.netns(peer.in), peer.dev) ? peer : { in: 'host', dev };
+      const other = readLink(around.netns(peer.in), peer.dev);
+      // The gateway of a VLAN, which pods share: another ADD was faster, and its pair is as good as ours.
+      if (peer.in === 'host' && other && readLink(around.netns('host'), dev)?.peerIndex === other.index) return;
+      const taken = other ? peer : { in: 'host', dev };
       throw new KernelRefusal(code.conflict, error.message.replace(/: EEXIST$/, ''), errno.EEXIST, [
         `there is an interface ${taken.dev} in the ${taken.in}'s network namespace already`,
       ]);

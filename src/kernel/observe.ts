@@ -108,11 +108,12 @@ export function readVlans(netns: Netns, index: number): VlanState[] {
     .flatMap((reply) => parseVlans(reply, index));
 }
 
-/** The ports of all bridges that are in a VLAN, by index, in one dump. */
-export function readPortsInVlan(netns: Netns, vid: number): number[] {
-  return netns.route
-    .dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })
-    .map((reply) => ({ reply, index: i32(reply.body, 4) })) // struct ifinfomsg, ifi_index
-    .filter(({ reply, index }) => parseVlans(reply, index).some((vlan) => vlan.vid === vid))
-    .map(({ index }) => index);
+/** The VLANs of all bridge ports and bridges, by index, in one dump. */
+export function readPortVlans(netns: Netns): Map<number, VlanState[]> {
+  const ports = new Map<number, VlanState[]>();
+  for (const reply of netns.route.dump(getVlans(), { waitingFor: 'the VLANs of the bridges' })) {
+    const index = i32(reply.body, 4); // struct ifinfomsg, ifi_index
+    ports.set(index, [...(ports.get(index) ?? []), ...parseVlans(reply, index)]);
+  }
+  return ports;
 }

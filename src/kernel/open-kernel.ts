@@ -19,7 +19,7 @@ import {
   readLinks,
   readLocalAddresses,
   readPeer,
-  readPortsInVlan,
+  readPortVlans,
   readRoutes,
   readVlans,
 } from './observe.ts';
@@ -103,7 +103,6 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     addresses: (where, index) => readAddresses(netns(where), index),
     routes: (where, filter) => readRoutes(netns(where), filter),
     vlans: (index) => readVlans(theHost(), index),
-    portsInVlan: (vid) => readPortsInVlan(theHost(), vid),
     linksWithAdvertisedRoutes: () => linksWithAdvertisedRoutes(),
     sysctl: (where, key) => netns(where).visit(() => readSysctl(key)),
     masqueraded: (network, address) => options.firewall().masqueraded(network, address),
@@ -125,8 +124,8 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
     removeGoLeftovers: (attachment, addresses) => options.firewall().removeGoLeftovers(attachment, addresses),
     otherRulesInForce: (attachment, wanted) => options.firewall().otherRulesInForce(attachment, wanted),
     shareBridges: () => options.bridgeLock().share(),
-    alone: () => options.bridgeLock().alone(),
-    ifAlone: (body) => options.bridgeLock().ifAlone(body),
+    ifAlone: (body, timeoutMs) => options.bridgeLock().ifAlone(body, timeoutMs),
+    portVlans: () => readPortVlans(theHost()),
     [Symbol.dispose]() {
       netfilter?.[Symbol.dispose]();
       container?.[Symbol.dispose]();

@@ -23,7 +23,7 @@ const IFLA = {
   TARGET_NETNSID: 46,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
-const IFLA_BR_VLAN_FILTERING = 7;
+const IFLA_BR = { FORWARD_DELAY: 1, STP_STATE: 5, VLAN_FILTERING: 7 } as const;
 const IFLA_BRPORT = { STATE: 1, MODE: 4, ISOLATED: 33 } as const;
 const VETH_INFO_PEER = 1; // linux/veth.h
 const IFLA_INET_CONF = 1;
@@ -107,17 +107,17 @@ export function newBridge({ dev, mac, mtu, vlanFiltering }: BridgeRequest): Mess
   writer.bytes(IFLA.ADDRESS, macToBytes(mac));
   if (mtu) writer.u32(IFLA.MTU, mtu);
   writer.text(IFLA.IFNAME, dev);
-  bridgeInfo(writer, vlanFiltering);
+  bridgeInfo(writer, vlanFiltering || undefined);
   return { type: MessageType.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.end() };
 }
 
 /** IFLA_LINKINFO of a bridge. The kind is not NUL-terminated, as in iproute2. */
-function bridgeInfo(writer: AttributeWriter, vlanFiltering: boolean): void {
+function bridgeInfo(writer: AttributeWriter, vlanFiltering: boolean | undefined): void {
   const info = writer.open(IFLA.LINKINFO);
   writer.string(IFLA_INFO.KIND, 'bridge');
-  if (vlanFiltering) {
+  if (vlanFiltering !== undefined) {
     const data = writer.open(IFLA_INFO.DATA);
-    writer.u8(IFLA_BR_VLAN_FILTERING, 1);
+    writer.u8(IFLA_BR.VLAN_FILTERING, Number(vlanFiltering));
     writer.close(data);
   }
   writer.close(info);
@@ -167,7 +167,7 @@ export interface LinkChange {
   up?: boolean;
   promisc?: true;
   master?: number; // ifindex
-  vlanFiltering?: true; // of a bridge
+  vlanFiltering?: boolean; // of a bridge
   port?: { hairpin?: boolean; isolated?: boolean }; // of a bridge port
 }
 
@@ -181,7 +181,7 @@ export function setLink(ref: LinkRef, change: LinkChange): Message {
   if (master !== undefined) writer.u32(IFLA.MASTER, master);
   if (alias !== undefined) writer.text(IFLA.IFALIAS, alias);
   name(writer, ref);
-  if (vlanFiltering) bridgeInfo(writer, true);
+  if (vlanFiltering !== undefined) bridgeInfo(writer, vlanFiltering);
   else if (port) portInfo(writer, port);
   return { type: MessageType.NEWLINK, flags: 0, body: writer.end() };
 }
@@ -248,7 +248,11 @@ export function parseLinkState({ body: bytes }: Pick<Reply, 'body'>): LinkState 
   if (peerNetnsId !== undefined) state.peerNetnsId = peerNetnsId;
   if (kind === 'bridge') {
     const data = info?.nested(IFLA_INFO.DATA);
-    if (data) state.vlanFiltering = data.u8(IFLA_BR_VLAN_FILTERING) === 1;
+    // Absent: built without CONFIG_BRIDGE_VLAN_FILTERING
+    const filtering = data?.u8(IFLA_BR.VLAN_FILTERING);
+    if (filtering !== undefined) state.vlanFiltering = filtering === 1;
+    // In hundredths of a second, and twice: once to listen and once to learn (IEEE 802.1D)
+    if (data?.u32(IFLA_BR.STP_STATE)) state.stpDelayMs = 2 * 10 * (data.u32(IFLA_BR.FORWARD_DELAY) ?? 0);
   }
   if (info?.text(IFLA_INFO.SLAVE_KIND) === 'bridge') {
     const port = info.nested(IFLA_INFO.SLAVE_DATA);

@@ -14,6 +14,7 @@ import {
   vlanGatewayAlias,
   vlanGatewayName,
   vlanGatewayPortName,
+  withFilteringMark,
 } from './names.ts';
 import type { Op } from './op.ts';
 import type { LinkState } from './state.ts';
@@ -92,7 +93,11 @@ function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapsho
   // A MAC address that nobody has set is the lowest one of the ports, and moves with them: setting it to what it is pins it.
   if (link.mac !== bridgeMac(salt, conf.bridge)) set.mac = link.mac;
   if (conf.promiscMode && !link.promisc) set.promisc = true;
-  if (vlanFiltering && !link.vlanFiltering) set.vlanFiltering = true;
+  if (vlanFiltering && !link.vlanFiltering) {
+    set.vlanFiltering = true;
+    const alias = withFilteringMark(link.alias);
+    if (alias !== undefined) set.alias = alias;
+  }
   if (!link.up) set.up = true;
   if (Object.keys(set).length === 2) return [];
   // A bridge that others have made may be how the node reaches its own router.

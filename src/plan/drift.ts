@@ -69,6 +69,7 @@ function hostDrift(conf: NetConf, { bridge, host, hostName, vlans }: Observed): 
     );
     return out;
   }
+  out.push(...portStateDrift(conf, bridge, host));
   const onOff = (value: boolean) => (value ? 'on' : 'off');
   if (host.port && host.port.hairpin !== conf.hairpinMode) {
     out.push(`${host.name} has hairpin ${onOff(host.port.hairpin)}, expected ${onOff(conf.hairpinMode)}`);
@@ -86,6 +87,19 @@ function hostDrift(conf: NetConf, { bridge, host, hostName, vlans }: Observed): 
     }
   }
   return out;
+}
+
+const portStates = ['disabled', 'listening', 'learning', 'forwarding', 'blocking']; // BR_STATE_*, linux/if_bridge.h
+
+/** A port that is disabled has no carrier: that is the container's end's to tell. */
+function portStateDrift(conf: NetConf, { stpDelayMs }: LinkState, { name, port }: LinkState): string[] {
+  const state = portStates[port?.state ?? 3];
+  if (conf.disableContainerInterface || state === 'forwarding' || state === 'disabled') return [];
+  if (state === 'blocking') return [`${name} does not forward: STP blocks it, as part of a loop`];
+  const wait = stpDelayMs ? `, ${stpDelayMs / 1000} s after ADD` : '';
+  return [
+    `${name} does not forward yet, it is ${state}: ${conf.bridge} runs STP, and the port will forward by itself${wait}`,
+  ];
 }
 
 function containerDrift(conf: NetConf, expected: Expected, observed: Observed): string[] {

@@ -95,6 +95,22 @@ export const vlanGatewayName = (bridge: string, vlan: number): string => `${brid
 /** The alias that it gets. */
 export const vlanGatewayAlias = (bridge: string, vlan: number): string => `gateway of VLAN ${vlan} on ${bridge}`;
 
+/** What the alias of a bridge says, behind what it said before, while it filters VLANs only because we have switched that on. */
+const filteringMark = 'vlan_filtering by tsbridge';
+
+/** The alias of a bridge with the mark; undefined when there is no room for it. */
+export function withFilteringMark(alias: string | undefined): string | undefined {
+  const marked = alias ? `${alias} [${filteringMark}]` : filteringMark;
+  return utf8Length(marked) <= aliasMax ? marked : undefined;
+}
+
+/** The alias as it was before the mark; undefined when it has none. */
+export function withoutFilteringMark(alias: string | undefined): string | undefined {
+  if (alias === filteringMark) return '';
+  const end = ` [${filteringMark}]`;
+  return alias?.endsWith(end) ? alias.slice(0, -end.length) : undefined;
+}
+
 /** The bridge port behind a VLAN gateway. */
 export const vlanGatewayPortName = (bridge: string, vlan: number): string =>
   `veth${hash64(`vlan gateway\0${bridge}\0${vlan}`).slice(0, 11)}`;

@@ -30,8 +30,17 @@ export type HostPortSources = { masquerade: 'own'; subnets: string[] } | { masqu
 export type Op =
   /** A bridge, made and set up, with a MAC address of its own. An existing bridge of that name is not an error. */
   | { op: 'bridge.add'; dev: string; mac: string; mtu: number; vlanFiltering: boolean }
-  /** `promisc` and `vlanFiltering` are only ever switched on. */
-  | { op: 'bridge.set'; dev: string; mac?: string; mtu?: number; promisc?: true; vlanFiltering?: true; up?: true }
+  /** `promisc` is only ever switched on. */
+  | {
+      op: 'bridge.set';
+      dev: string;
+      mac?: string;
+      mtu?: number;
+      promisc?: true;
+      vlanFiltering?: boolean;
+      alias?: string;
+      up?: true;
+    }
   /** Removes a bridge that has no ports, unless another process is at work on the host's bridges (Kernel.shareBridges). */
   | { op: 'bridge.reap'; dev: string }
   /** A veth pair in one message: this end in the host, set up, on `master` if given; the peer born in `peer.in`. */
@@ -90,7 +99,8 @@ export function show(op: Op): string {
         op.mtu && `mtu ${op.mtu}`,
         op.promisc && 'promisc on',
         op.up && 'up',
-        op.vlanFiltering && 'type bridge vlan_filtering 1',
+        op.alias !== undefined && `alias "${op.alias}"`,
+        op.vlanFiltering !== undefined && `type bridge vlan_filtering ${Number(op.vlanFiltering)}`,
       ]
         .filter(Boolean)
         .join(' ');

@@ -15,7 +15,8 @@ export interface LinkState {
   alias?: string;
   peerIndex?: number; // IFLA_LINK: a veth's other end, in its own namespace
   peerNetnsId?: number; // IFLA_LINK_NETNSID: what this namespace calls that one
-  vlanFiltering?: boolean; // bridges only
+  vlanFiltering?: boolean; // bridges only; absent where the kernel cannot
+  stpDelayMs?: number; // bridges that run STP: how long a new port does not forward
   port?: { hairpin: boolean; isolated: boolean; state: number }; // bridge ports only; state 3 = forwarding
 }
 

@@ -1,6 +1,7 @@
 import type { NetConf } from '../cni/netconf.ts';
+import { hostVethNameOfAlias, vlanGatewayAlias } from './names.ts';
 import type { Op } from './op.ts';
-import type { VlanState } from './state.ts';
+import type { LinkState, VlanState } from './state.ts';
 
 type VlanConf = Pick<NetConf, 'vlan' | 'vlanTrunk' | 'preserveDefaultVlan'>;
 
@@ -34,4 +35,33 @@ export function wantedVlans(conf: VlanConf): VlanState[] {
   }
   wanted.set(native, { vid: native, pvid: true, untagged: true });
   return [...wanted.values()];
+}
+
+/**
+ * What VLAN filtering, switched on, could cut off: ports that are no attachment's and no gateway's of a VLAN, and VLAN devices on the bridge. An
+ * attachment's port goes on in VLAN 1, untagged, as it has been.
+ */
+export function strangersOn(bridge: LinkState, links: readonly LinkState[]): LinkState[] {
+  const isGateway = (port: LinkState) => {
+    const device = links.find(({ index, peerIndex }) => index === port.peerIndex && peerIndex === port.index);
+    const vlan = Number(device?.name.slice(bridge.name.length + 1));
+    return device?.alias === vlanGatewayAlias(bridge.name, vlan);
+  };
+  const isOurs = (port: LinkState) =>
+    port.kind === 'veth' &&
+    ((port.alias !== undefined && hostVethNameOfAlias(port.alias) === port.name) || isGateway(port));
+  return links.filter(
+    (link) =>
+      (link.master === bridge.index && !isOurs(link)) || (link.kind === 'vlan' && link.peerIndex === bridge.index),
+  );
+}
+
+/** Whether a link may be a pair of ours that another ADD is making at this moment: it gets its alias after its name. */
+export const isPerhapsUnfinished = ({ kind, name, alias }: LinkState): boolean =>
+  kind === 'veth' && alias === undefined && /^veth[0-9a-f]{11}$/.test(name);
+
+/** Whether a port is in other VLANs than a new one of a bridge is that nobody has told anything: in 1, untagged. */
+export function needsFiltering(vlans: readonly VlanState[]): boolean {
+  const [only, ...others] = vlans;
+  return !only || others.length > 0 || only.vid !== 1 || !only.pvid || !only.untagged;
 }

@@ -6,7 +6,7 @@ import type { Ipam } from '../ipam/ipam.ts';
 import type { Lease } from '../ipam/lease.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { planAdd, planAddresses, planInterface, type Wanted } from '../plan/add.ts';
+import { type HostSnapshot, planAdd, planAddresses, planInterface, type Wanted } from '../plan/add.ts';
 import { containerEnd, mayFollowAddress } from '../plan/container-end.ts';
 import { gatewayAddresses, resultRoutes, withGateways } from '../plan/gateway.ts';
 import { hostVethName } from '../plan/names.ts';
@@ -14,7 +14,6 @@ import type { Op } from '../plan/op.ts';
 import { ownUndo } from '../plan/own-undo.ts';
 import { addResult } from './add-result.ts';
 import type { Context } from './context.ts';
-import { removeUnusedGateway } from './gateway-reap.ts';
 import { prepareHostPorts, refuseTakenHostPorts } from './host-ports.ts';
 import { openIpam } from './ipam.ts';
 import { livingOthers } from './living.ts';
@@ -22,6 +21,7 @@ import { chooseMasquerade, type Masquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
 import { observeHost, refuseAddressConflicts, refuseExistingHostEnd, refuseExistingInterface } from './observe.ts';
 import { Rollback, withUndoErrors } from './rollback.ts';
+import { reapVlans } from './vlan-reap.ts';
 
 /**
  * SPEC "ADD": adds the container to the network. First everything is read and whatever cannot go well refused; then the addresses are
@@ -89,6 +89,7 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   let snapshot = observeHost(kernel, conf, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
   refuseTakenHostPorts(kernel, conf, attachment);
+  warnOfStp(context.log, conf, snapshot);
   ipam?.refuse();
 
   const undo: Op[] = [];
@@ -127,12 +128,23 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   return addResult(kernel, conf, { attachment, sandbox: context.request.netns, snapshot, wanted, lease: job.lease });
 }
 
+/** A bridge that runs STP is one that others have made: its administrator decides whether it is needed. */
+function warnOfStp(log: Context['log'], { bridge }: NetConf, snapshot: HostSnapshot): void {
+  const delayMs = snapshot.bridge?.link.stpDelayMs;
+  if (!delayMs) return;
+  log.warn(`bridge ${bridge} runs STP: what the pod sends and is sent is dropped until its port forwards`, {
+    bridge,
+    seconds: delayMs / 1000,
+    remedy: `ip link set ${bridge} type bridge stp_state 0, or a shorter forward_delay`,
+  });
+}
+
 /** The pair goes first, then the gateway that only it has used, and then the bridge, which cannot go as long as the gateway is a port of it. */
 function undoOnFailure(rollback: Rollback, kernel: Kernel, conf: NetConf, attachment: Attachment, undo: Op[]): void {
   const own = () => ownUndo(undo, hostVethName(attachment));
   rollback.push(() => kernel.undo(own().bridge));
   rollback.push(() => {
-    if (conf.vlan !== 0) removeUnusedGateway(kernel, conf);
+    reapVlans(kernel, conf, 0);
     return [];
   });
   rollback.push(() => kernel.undo(own().attachment));

@@ -10,12 +10,12 @@ import { removeLinkAside } from '../kernel/removal-aside.ts';
 import { attachmentComment, hostVethName } from '../plan/names.ts';
 import type { Op } from '../plan/op.ts';
 import type { Context } from './context.ts';
-import { removeUnusedGateway } from './gateway-reap.ts';
 import { removeUnreadHostPorts } from './host-ports.ts';
 import { openIpam } from './ipam.ts';
 import { livingOthers } from './living.ts';
 import { nodeSalt } from './node-salt.ts';
 import { isHostEnd } from './proof.ts';
+import { reapPatienceMs, reapVlans } from './vlan-reap.ts';
 
 /**
  * SPEC "DEL": removes the attachment. Every step is tried, whatever the others do; what is missing counts as removed. The lease goes
@@ -77,7 +77,7 @@ export async function del(context: Context): Promise<void> {
   } catch (error) {
     errors.push(asCniError(error));
   }
-  if (conf.vlan !== 0) attempt(() => removeUnusedGateway(kernel, conf));
+  attempt(() => reapVlans(kernel, conf, reapPatienceMs));
   if (ipam && !ipam.needsInterface && removed) await release(ipam, errors);
 
   for (const error of errors) log.error('DEL', { error: error.message });

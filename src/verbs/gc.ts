@@ -5,7 +5,6 @@ import type { RemoveRest } from '../ipam/ipam.ts';
 import type { AttachmentLease } from '../ipam/store/settled-leases.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { sleep } from '../linux/system-calls.ts';
 import {
   attachmentComment,
   attachmentHashOfComment,
@@ -18,10 +17,11 @@ import {
 import type { Op } from '../plan/op.ts';
 import type { LinkState, MasqState } from '../plan/state.ts';
 import type { Context } from './context.ts';
-import { removeUnusedGateway } from './gateway-reap.ts';
 import { openIpam } from './ipam.ts';
+
 import { isHostEnd, isOtherAttachments } from './proof.ts';
 import { removeRest } from './remove-rest.ts';
+import { reapPatienceMs, reapVlans } from './vlan-reap.ts';
 
 /**
  * SPEC "GC": removes what is left of the network's attachments that are not in cni.dev/valid-attachments. Without a list (the key is
@@ -46,7 +46,7 @@ export async function gc(context: Context): Promise<void> {
   } catch (error) {
     errors.push(asCniError(error));
   }
-  if (conf.vlan !== 0) attempt(errors, () => removeUnusedGateway(kernel, conf));
+  attempt(errors, () => reapVlans(kernel, conf, reapPatienceMs));
 
   for (const error of errors) log.error('GC', { error: error.message });
   const [first, ...others] = errors;
@@ -173,7 +173,6 @@ async function removeOthers(
 
 /** How long to wait for a moment in which nobody is at work. */
 const aloneTimeoutMs = 2000;
-const retryMs = 20;
 
 /**
  * Without a list: rules whose pair does not exist (the kernel removes it with its namespace). Only while nobody is at work: an ADD of an attachment
@@ -194,14 +193,11 @@ function removeDead({ context, kernel, errors }: Collection): void {
       ...ports.filter((comment) => isDead(comment) && isOf(network, comment, () => undefined)).map(portOp),
     ]);
   };
-  for (let waited = 0; waited <= aloneTimeoutMs; waited += retryMs) {
-    try {
-      if (kernel.ifAlone(body)) return;
-    } catch (error) {
-      errors.push(asCniError(error));
-      return;
-    }
-    sleep(retryMs);
+  try {
+    if (kernel.ifAlone(body, aloneTimeoutMs)) return;
+  } catch (error) {
+    errors.push(asCniError(error));
+    return;
   }
   context.log.warn('others are at work all the time: rules without their pair stay until the next GC');
 }

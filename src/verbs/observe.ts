@@ -2,11 +2,13 @@ import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { NetConf } from '../cni/netconf.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { sleep } from '../linux/system-calls.ts';
 import { gatewayDevice, type HostSnapshot } from '../plan/add.ts';
 import { bridgeMac } from '../plan/addresses.ts';
 import { compareAddresses } from '../plan/gateway.ts';
 import { hostVethAlias, hostVethName, vlanGatewayName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
+import { isPerhapsUnfinished, strangersOn, usesVlans } from '../plan/vlan.ts';
 import { isHostEnd } from './proof.ts';
 
 /** Reads what an ADD has to know of the host. Changes nothing. Throws CniError 102 when the bridge's name is taken by something else. */
@@ -19,6 +21,7 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
       details: `it is ${link.kind ? `a ${link.kind} interface` : 'a physical or loopback interface'}: name another bridge in the configuration, or rename that interface`,
     });
   }
+  if (usesVlans(conf) && link.vlanFiltering === false) refuseStrangers(kernel, link);
   const snapshot: HostSnapshot = {
     salt,
     ...advertised,
@@ -33,6 +36,29 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
   return vlanGateway
     ? { ...snapshot, vlanGateway: { link: vlanGateway, addresses: prefixes(kernel, vlanGateway) } }
     : snapshot;
+}
+
+/**
+ * VLAN filtering is the whole bridge's: it is not switched on where that would cut others off.
+ * Throws CniError 102.
+ */
+function refuseStrangers(kernel: Kernel, bridge: LinkState): void {
+  const look = () => strangersOn(bridge, kernel.links('host'));
+  let strangers = look();
+  for (let tries = 0; tries < 10 && strangers.some(isPerhapsUnfinished); tries++) {
+    sleep(5);
+    strangers = look();
+  }
+  if (strangers.length === 0) return;
+  const names = strangers.map(({ name }) => name);
+  const list = [...names.slice(0, 10), ...(names.length > 10 ? [`${names.length - 10} more`] : [])].join(', ');
+  throw new CniError(
+    code.conflict,
+    `${bridge.name} does not filter VLANs, and is not tsbridge's alone: it has ${list}`,
+    {
+      details: `filtering, which vlan and vlanTrunk need, could cut off what these carry: use another bridge, or give them the VLANs that they need (bridge vlan add dev … vid …; for VLAN devices on the bridge: bridge vlan add dev ${bridge.name} vid … self) and then switch it on (ip link set ${bridge.name} type bridge vlan_filtering 1)`,
+    },
+  );
 }
 
 /**

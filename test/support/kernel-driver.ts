@@ -82,7 +82,7 @@ function carryOut(call: Call): Partial<Given> {
       kernel.shareBridges();
       return {};
     case 'alone':
-      return { value: kernel.alone() };
+      return { value: kernel.ifAlone(() => {}) };
     case 'hostCookie':
       return { value: String(kernel.hostCookie) };
     case 'waitForFile':

@@ -7,12 +7,16 @@ import { fakeNetlink } from '../../support/fake-netlink.ts';
 const file = { fd: -1, path: '/run/x.lock' };
 
 /** flock(2) of one process among others: `others` says how many hold it shared, `exclusive` whether one holds it alone. */
-function fakeLock(others: { shared: number; exclusive: boolean }) {
+function fakeLock(others: { shared: number; exclusive: boolean }, onWait: () => void = () => {}) {
   const calls: string[] = [];
   let held: 'shared' | 'exclusive' | 'none' = 'none';
   const names: Record<number, string> = { 5: 'SH|NB', 6: 'EX|NB', 8: 'UN' };
   const sys: SystemCalls = {
     ...fakeNetlink(() => []),
+    poll: () => {
+      onWait();
+      return 0;
+    },
     flock: (_fd, operation) => {
       const name = names[operation] ?? String(operation);
       const refused = name === 'SH|NB' ? others.exclusive : name === 'EX|NB' && (others.exclusive || others.shared > 0);
@@ -71,14 +75,24 @@ t.test(
   },
 );
 
-t.test('alone() keeps others out until the process ends', async (t) => {
-  const { lock, calls, held } = fakeLock({ shared: 0, exclusive: false });
-  t.ok(lock.alone());
-  t.ok(lock.alone());
-  lock.share();
-  t.ok(lock.ifAlone(() => {}));
-  t.strictSame(calls, ['EX|NB']);
-  t.equal(held(), 'exclusive');
+t.test('whoever shares the lock does not wait to be alone, others do for a while', async (t) => {
+  for (const [shares, timeoutMs, expected] of [
+    [false, 0, false],
+    [false, 1000, true],
+    [true, 1000, false],
+  ] as const) {
+    const others = { shared: 0, exclusive: false };
+    const { lock, held } = fakeLock(others, () => {
+      others.shared = 0;
+    });
+    if (shares) lock.share();
+    others.shared = 1;
+    t.equal(
+      lock.ifAlone(() => t.equal(held(), 'exclusive'), timeoutMs),
+      expected,
+    );
+    t.equal(held(), shares ? 'shared' : 'none');
+  }
 });
 
 t.test('sharing waits for whoever is alone', async (t) => {

@@ -181,7 +181,10 @@ t.test(
   'a bridge that somebody else made is brought to what the network needs, and its MAC address pinned',
   async (t) => {
     const ops = plan({ promiscMode: true, vlan: 100 }, [], { bridge: bridge({ mac: '02:00:00:00:00:01', up: false }) });
-    t.equal(ops[0], 'ip link set lcl0 address 02:00:00:00:00:01 promisc on up type bridge vlan_filtering 1');
+    t.equal(
+      ops[0],
+      'ip link set lcl0 address 02:00:00:00:00:01 promisc on up alias "vlan_filtering by tsbridge" type bridge vlan_filtering 1',
+    );
   },
 );
 

@@ -106,6 +106,21 @@ for (const { title, over, differences } of [
     differences: ['veth1 has hairpin off, expected on', 'veth1 has isolated on, expected off'],
   },
   {
+    title: 'STP keeps the port from forwarding, for now',
+    over: {
+      bridge: { ...healthy.bridge, stpDelayMs: 30_000 },
+      host: { ...healthy.host, port: { hairpin: true, isolated: false, state: 1 } },
+    },
+    differences: [
+      'veth1 does not forward yet, it is listening: lcl0 runs STP, and the port will forward by itself, 30 s after ADD',
+    ],
+  },
+  {
+    title: 'STP keeps the port from forwarding, for good',
+    over: { host: { ...healthy.host, port: { hairpin: true, isolated: false, state: 4 } } },
+    differences: ['veth1 does not forward: STP blocks it, as part of a loop'],
+  },
+  {
     title: 'no VLAN',
     over: { vlans: [{ vid: 1, pvid: true, untagged: true }] },
     differences: ['veth1 is not in VLAN 100 pvid untagged'],

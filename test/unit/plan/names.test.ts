@@ -10,6 +10,8 @@ import {
   isAliasOf,
   macAddress,
   vlanGatewayPortName,
+  withFilteringMark,
+  withoutFilteringMark,
 } from '../../../src/plan/names.ts';
 
 const pod = { network: 'localnet', containerID: '3425442566778868678', ifname: 'eth10' };
@@ -99,6 +101,18 @@ t.test('an alias fits the kernel, tells whose it is, and stays one per attachmen
   t.ok(isAliasOf(whole.network, hostVethAlias(whole)));
   t.equal(hostVethNameOfAlias(hostVethAlias(whole)), hostVethName(whole));
   for (const alias of ['', 'uplink', 'a/b', 'a/b/c/d', '/b/c']) t.equal(hostVethNameOfAlias(alias), undefined, alias);
+});
+
+t.test('the mark on a bridge goes behind what its alias says, and away again', async (t) => {
+  for (const alias of ['', 'uplink', 'uplink [x]', 'n'.repeat(225)]) {
+    const marked = withFilteringMark(alias) as string;
+    t.match(marked, /vlan_filtering by tsbridge/);
+    t.equal(withoutFilteringMark(marked), alias);
+    t.equal(withoutFilteringMark(alias), undefined);
+  }
+  t.equal(withFilteringMark(undefined), 'vlan_filtering by tsbridge');
+  t.equal(withFilteringMark('n'.repeat(226)), undefined, 'no room: what others say is not cut');
+  t.equal(withoutFilteringMark(undefined), undefined);
 });
 
 t.test('a comment fits what nft reads back, and stays one per attachment', async (t) => {
