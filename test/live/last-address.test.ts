@@ -3,8 +3,8 @@ import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
-// DEL begins to remove the pair before it locks the store, so there is a moment in which its lease has neither a pair nor anybody at work on
-// it: an ADD that finds no other address reclaims it. Neither pod may come to harm by that.
+// DEL locks the lease before it begins to remove the pair and gives the lease back when the pair is gone: there is no moment in which an ADD
+// that finds no other address could take this one for a dead attachment's. Neither pod may come to harm, wherever DEL is held up.
 
 /** A range of one address, beside the gateway's. */
 const conf = {
@@ -18,13 +18,13 @@ const conf = {
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/30' }]] },
 };
 
-/** Where DEL is held up: before its first flock(2), its second, and so on. */
+/** Where DEL is held up: before its first flock(2), its second, and so on; and whether the pair is gone by then. */
 const moments = [
-  'before it locks the store',
-  'before it locks its lease, with the store locked',
-  'before it unlocks the store, with its lease locked',
-  'before it locks the store for the release',
-  'before it unlocks the store after the release',
+  { where: 'before it locks the store', isPairGone: false },
+  { where: 'before it locks its lease, with the store locked', isPairGone: false },
+  { where: 'before it unlocks the store, with its lease locked', isPairGone: false },
+  { where: 'before it locks the store for the release', isPairGone: true },
+  { where: 'before it unlocks the store after the release', isPairGone: true },
 ];
 
 const holdUp = (n: number) => ['strace', '-qq', '-o', '/dev/null', '-e', `inject=flock:delay_enter=2000000:when=${n}`];
@@ -36,7 +36,7 @@ for (const build of builds) {
     `${build.name}: the last address of a range goes from pod to pod`,
     { skip: missing('strace', 'nft'), timeout: 300_000 },
     async (t) => {
-      for (const [i, where] of moments.entries()) {
+      for (const [i, { where, isPairGone }] of moments.entries()) {
         for (const withResult of i === 0 ? [true, false] : [true]) {
           const title = `DEL${withResult ? ' with prevResult' : ''} held up ${where}`;
           t.test(title, async (t) => {
@@ -57,11 +57,14 @@ for (const build of builds) {
             const deleted = done.finally(() => {
               isAtWork = false;
             });
-            while (host.attempt(['ip', 'link', 'show', 'dev', veth]).status === 0) await sleep(10);
-            t.ok(isAtWork, 'the pair goes while DEL is at work');
+            const hasPair = () => host.attempt(['ip', 'link', 'show', 'dev', veth]).status === 0;
+            if (isPairGone) while (hasPair()) await sleep(10);
+            else await sleep(1000);
+            t.ok(isAtWork, 'DEL is held up');
+            t.equal(hasPair(), !isPairGone);
 
             let added = await host.cniStart({ command: 'ADD', container: next, conf }).done;
-            if (i === 0) t.ok(added.status === 0 && isAtWork, `the address is given away meanwhile: ${added.stdout}`);
+            if (i === 0) t.ok(added.status !== 0 && isAtWork, 'the address of a pair that is there is not given away');
             t.equal((await deleted).status, 0, (await deleted).stdout);
             if (added.status !== 0) {
               t.match(added.json, { code: 11, msg: /no addresses left/ });
