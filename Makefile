@@ -31,7 +31,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 TAP_FLAGS ?=
 
 .PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-arm64 test-fresh report
-.PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-arm64 setup-static require-root help
+.PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
 
@@ -64,7 +64,7 @@ format: $(PACKAGES) ## Formats the sources
 bench: require-root setup-bench all ## Measures both builds beside the reference plugins
 	@$(RUN) node test/bench/run.ts
 
-test-runtimes: require-root setup-test all node_modules/.tap-ready ## Tests with real container runtimes
+test-runtimes: require-root setup-runtimes all node_modules/.tap-ready ## Tests with real container runtimes
 	@$(RUN) tap $(TAP_FLAGS) 'test/runtime/**/*.test.ts'
 
 test-vm: setup-vm all node_modules/.tap-ready ## Tests of what this kernel may lack, in user-mode Linux
@@ -138,6 +138,9 @@ setup-bench:
 
 setup-vm:
 	@scripts/setup build test vm
+
+setup-runtimes:
+	@scripts/setup build test runtimes
 
 setup-arm64:
 	@scripts/setup build arm64-vm
