@@ -86,7 +86,7 @@ function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapsho
       { op: 'bridge.add', dev: conf.bridge, mac: bridgeMac(salt, conf.bridge), mtu: conf.mtu, vlanFiltering },
     ];
     if (conf.promiscMode) ops.push({ op: 'bridge.set', dev: conf.bridge, promisc: true });
-    return [...ops, acceptRa];
+    return [...ops, acceptRa, withoutDad(conf.bridge)];
   }
   const { link } = bridge;
   const set: Extract<Op, { op: 'bridge.set' }> = { op: 'bridge.set', dev: conf.bridge };
@@ -103,6 +103,19 @@ function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapsho
   // A bridge that others have made may be how the node reaches its own router.
   return advertised.some(({ dev }) => dev === conf.bridge) ? [set] : [set, acceptRa];
 }
+
+/**
+ * The link-local address of an interface of ours follows from its MAC address, which is ours: to look for another one that has it takes one to two
+ * seconds, in which the kernel has no source address to ask for pods' neighbours with, and drops what it is to forward to them (ndisc_solicit(), net/ipv6/ndisc.c).
+ * Written before the interface has a carrier, and with that the address.
+ */
+const withoutDad = (dev: string): Op => ({
+  op: 'sysctl.set',
+  in: 'host',
+  key: `net/ipv6/conf/${dev}/accept_dad`,
+  value: '0',
+  required: false,
+});
 
 function vethOps(conf: NetConf, attachment: Attachment, { mac }: ContainerEnd, { salt }: HostSnapshot): Op[] {
   const dev = hostVethName(attachment);
@@ -149,9 +162,10 @@ function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[]
         alias: vlanGatewayAlias(conf.bridge, conf.vlan),
         peer: { in: 'host', dev: port, mac: vlanGatewayMac(snapshot.salt, port), master: conf.bridge },
       });
+      ops.push({ op: 'sysctl.set', in: 'host', key: `net/ipv6/conf/${dev}/accept_ra`, value: '0', required: false });
+      ops.push(withoutDad(dev));
       ops.push({ op: 'link.set', in: 'host', dev: port, up: true });
       ops.push(...vlanOps({ ...conf, vlanTrunk: [], preserveDefaultVlan: false }, port));
-      ops.push({ op: 'sysctl.set', in: 'host', key: `net/ipv6/conf/${dev}/accept_ra`, value: '0', required: false });
     }
   }
   const families = new Set<number>();

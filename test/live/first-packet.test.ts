@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
 import type { Container } from '../support/container.ts';
@@ -81,6 +82,44 @@ for (const build of builds) {
     t.not(add(fourth).interfaces[2]?.mac, '02:aa:bb:cc:dd:ee');
     answersAtOnce('one after it');
   });
+
+  t.test(
+    `${build.name}: what is forwarded to the first pod of a new bridge arrives`,
+    { skip: missing() },
+    async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const ranges = [[{ subnet: '10.1.0.0/24' }], [{ subnet: 'fd00:1::/64' }]];
+      const conf = network(ranges);
+      const outside = host.container('outside');
+      host.run('ip link add uplink0 type veth peer name eth0 netns outside'.split(' '));
+      for (const [where, dev, number] of [
+        [host, 'uplink0', 1],
+        [outside, 'eth0', 2],
+      ] as const) {
+        where.run(`ip addr add 192.0.2.${number}/24 dev ${dev}`.split(' '));
+        where.run(`ip addr add 2001:db8::${number}/64 dev ${dev} nodad`.split(' '));
+        where.run(['ip', 'link', 'set', dev, 'up']);
+      }
+      outside.run('ip route add 10.1.0.0/24 via 192.0.2.1'.split(' '));
+      outside.run('ip route add fd00:1::/64 via 2001:db8::1'.split(' '));
+      host.run('sysctl -qw net.ipv6.conf.all.forwarding=1'.split(' '));
+      // The uplink's own link-local address is tentative for a while, which is not what this is about.
+      for (let tries = 0; tries < 50 && host.run('ip -6 addr show tentative'.split(' ')) !== ''; tries++)
+        await sleep(100);
+      t.ok(outside.canReach('2001:db8::1'), 'the node is reached');
+      for (let round = 0; round < 3; round++) {
+        const pod = host.container();
+        const { status, json, stdout } = host.cni({ command: 'ADD', container: pod, conf });
+        t.equal(status, 0, stdout);
+        for (const { address } of (json as { ips: { address: string }[] }).ips) {
+          const ip = address.replace(/\/.*/, '');
+          t.equal(outside.attempt(['ping', '-n', '-q', '-c1', '-W1', ip]).status, 0, ip);
+        }
+        t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
+        host.attempt(['ip', 'link', 'del', conf.bridge]);
+      }
+    },
+  );
 
   t.test(`${build.name}: a bridge with an uplink: the world outside is told`, { skip: missing() }, async (t) => {
     const host = await Host.create(t, { plugin: build.path });

@@ -371,10 +371,7 @@ for (const build of builds) {
       const { pod } = add(host, withPorts([tcp(8080)], { snat: false }));
       t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0');
       const { pod: masked } = add(host, withPorts([tcp(8081)], { masqAll: true }));
-      for (const one of [pod, masked]) {
-        await serve(t, one, one.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
-        t.ok(one.canReach('2001:db8:1::1'), 'the bridge is ready for IPv6');
-      }
+      for (const one of [pod, masked]) await serve(t, one, one.name, 'tcp,0.0.0.0,80', 'tcp,::,80');
       t.strictSame(
         ask(machine, 'tcp,192.0.2.1,8080', 'tcp,2001:db8:ff::1,8080', 'tcp,192.0.2.1,8081', 'tcp,2001:db8:ff::1,8081'),
         ['pod1 saw 192.0.2.9', 'pod1 saw 2001:db8:ff::9', 'pod2 saw 10.1.0.1', 'pod2 saw 2001:db8:1::1'],
@@ -405,8 +402,6 @@ for (const build of builds) {
       for (const name of ['first', 'second']) {
         const { pod } = add(host, conf);
         await serve(t, pod, name, 'udp,0.0.0.0,53', 'udp,::,53');
-        // The host can ask for a neighbour only when the bridge's own link-local address has been found to be unique.
-        t.ok(pod.canReach('2001:db8:1::1'));
         t.strictSame(ask(machine, ...questions), [`${name} saw 192.0.2.9`, `${name} saw 2001:db8:ff::9`]);
         t.equal(host.cni({ command: 'DEL', container: pod, conf }).status, 0);
         t.strictSame(

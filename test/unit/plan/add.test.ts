@@ -70,6 +70,7 @@ t.test('the first pod of a plain network', async (t) => {
   t.same(plan({ ipam: ipam('10.1.0.0/16') }, [{ address: '10.1.0.2/16', gateway: '10.1.0.1' }]), [
     `ip link add lcl0 address ${lclMac} up type bridge`,
     'sysctl -w net/ipv6/conf/lcl0/accept_ra=0',
+    'sysctl -w net/ipv6/conf/lcl0/accept_dad=0',
     pair,
     hostAcceptRa,
     '[container] ip addr add 10.1.0.2/16 dev eth0',
@@ -204,6 +205,7 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
   t.match(ops, [
     /^ip link add lcl0 address \S+ up type bridge vlan_filtering 1$/,
     /accept_ra/,
+    /accept_dad/,
     pair,
     `bridge vlan del dev ${veth} vid 1-4094`,
     `bridge vlan add dev ${veth} vid 200-210`,
@@ -212,10 +214,11 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
     new RegExp(
       `^ip link add lcl0.100 address \\S+ alias gateway of VLAN 100 on lcl0 up type veth peer ${port} address \\S+ master lcl0$`,
     ),
+    'sysctl -w net/ipv6/conf/lcl0.100/accept_ra=0',
+    'sysctl -w net/ipv6/conf/lcl0.100/accept_dad=0',
     `ip link set ${port} up`,
     `bridge vlan del dev ${port} vid 1-4094`,
     `bridge vlan add dev ${port} vid 100 pvid untagged`,
-    'sysctl -w net/ipv6/conf/lcl0.100/accept_ra=0',
     'ip addr add 10.1.0.1/16 dev lcl0.100',
     'sysctl -w net/ipv4/ip_forward=1',
     /ip addr add 10.1.0.2/,
