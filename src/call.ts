@@ -6,6 +6,7 @@ import type { Result } from './cni/result.ts';
 import { newestVersion } from './cni/version.ts';
 import type { Host } from './host.ts';
 import { type Logger, silent } from './log/logger.ts';
+import { oneLine } from './log/one-line.ts';
 import type { Context } from './verbs/context.ts';
 import { version } from './verbs/version.ts';
 
@@ -51,7 +52,9 @@ export async function dispatch(host: Host, call: Call, implementation: Verbs = v
   }
   if (document === '' || host.stdout(document)) return 0;
   // SPEC "ADD": nobody knows of this attachment, so nobody will DEL it.
-  for (const error of await call.undo()) host.stderr(`tsbridge: could not undo: ${error.message}\n`);
+  for (const error of await call.undo()) {
+    host.stderr(`tsbridge: could not undo: ${oneLine(error.message)}\n`);
+  }
   return 1;
 }
 

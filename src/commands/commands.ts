@@ -2,6 +2,7 @@ import arg from 'arg';
 import packageJson from '../../package.json' with { type: 'json' };
 import { asCniError } from '../cni/error.ts';
 import type { Host } from '../host.ts';
+import { oneLine } from '../log/one-line.ts';
 import { type CliOptions, commands, commonOptions, type Option, ownOptions } from './command-table.ts';
 import { about, help, helpOf } from './help.ts';
 
@@ -51,7 +52,8 @@ export async function cli(host: Host): Promise<number> {
     return await run(host, operands[0], options as CliOptions);
   } catch (thrown) {
     const error = asCniError(thrown);
-    host.stderr(`tsbridge ${name}: ${error.message}\n${error.details === undefined ? '' : `  ${error.details}\n`}`);
+    const details = error.details === undefined ? '' : `  ${oneLine(error.details)}\n`;
+    host.stderr(`tsbridge ${name}: ${oneLine(error.message)}\n${details}`);
     return 1;
   }
 }
@@ -68,6 +70,6 @@ function argSpec(): arg.Spec {
 }
 
 function misunderstood(host: Host, problem: string): number {
-  host.stderr(`tsbridge: ${problem}; tsbridge --help says what there is\n`);
+  host.stderr(`tsbridge: ${oneLine(problem)}; tsbridge --help says what there is\n`);
   return 2;
 }

@@ -4,6 +4,7 @@ import type { Parsed } from '../cni/parse-netconf.ts';
 import { foldKeys, isObject } from '../cni/schema.ts';
 import type { Host } from '../host.ts';
 import { readdir, readFile, SystemError } from '../linux/files.ts';
+import { oneLine } from '../log/one-line.ts';
 import type { CliOptions } from './command-table.ts';
 import { hasOwnEntry, parseConf } from './read-conf.ts';
 
@@ -101,7 +102,8 @@ function read(file: string): Uint8Array {
 
 /** Says on stderr what may surprise, and whose it is when there are several. */
 export function warn(host: Host, { file, parsed }: Source, isOnlyOne: boolean): void {
-  for (const warning of parsed.warnings) host.stderr(`warning: ${isOnlyOne ? '' : `${file}: `}${warning}\n`);
+  for (const warning of parsed.warnings)
+    host.stderr(`warning: ${oneLine(`${isOnlyOne ? '' : `${file}: `}${warning}`)}\n`);
 }
 
 /** What stands above the part of one network when there are several. */

@@ -1,5 +1,8 @@
+import { oneLine } from '../log/one-line.ts';
+
 /** Rows as text, the columns two spaces apart; the first row is the heading. No trailing white space. */
-export function table(rows: readonly (readonly string[])[]): string {
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(oneLine));
   const widths: number[] = [];
   for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);

@@ -8,6 +8,7 @@ import { open, SystemError, write } from '../linux/files.ts';
 import { O } from '../linux/numbers.ts';
 import { pid } from '../linux/system-calls.ts';
 import type { Logger } from './logger.ts';
+import { oneLine } from './one-line.ts';
 
 /** What the configuration says about the log. */
 export interface LogConf {
@@ -73,7 +74,7 @@ function openLog(path: string | undefined, stderr: Host['stderr']): number {
     return open(path, O.WRONLY | O.APPEND | O.CREAT | O.NONBLOCK | O.NOCTTY, 0o600);
   } catch (error) {
     const why = error instanceof SystemError ? error.code : error;
-    stderr(`tsbridge: cannot open the log file ${path}: ${why}; logging to stderr\n`);
+    stderr(`tsbridge: cannot open the log file ${oneLine(path)}: ${why}; logging to stderr\n`);
     return stderrFd;
   }
 }

@@ -79,8 +79,10 @@ export function openLease(path: string): LeaseFile | undefined {
     }
     return { fd, content };
   } catch (error) {
+    const isLease = fstat(fd).isFile;
     close(fd);
-    if (errnoOf(error) === 'EISDIR') return undefined;
+    // A directory cannot be read, a FIFO or a device perhaps not now.
+    if (!isLease) return undefined;
     throw ioFailure('read', path, error);
   }
 }
