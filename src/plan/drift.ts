@@ -218,7 +218,8 @@ function hostPortDrift(conf: NetConf, { ips }: Expected, observed: Observed): st
   return out;
 }
 
-const isSamePort = (a: HostPort, b: HostPort) =>
+/** Whether it is the same port of the host, wherever it leads. */
+export const isSamePort = (a: HostPort, b: HostPort): boolean =>
   a.family === b.family && a.hostIp === b.hostIp && a.protocol === b.protocol && a.hostPort === b.hostPort;
 
 const showTarget = ({ address, containerPort }: HostPort) =>

@@ -95,15 +95,17 @@ export interface Living {
   local(family: Family): string[];
 }
 
-/** What is to be found out of other rules than ours: whether an attachment's addresses are masqueraded, and the frames of its host end checked. */
+/** What is to be found out of other rules than ours: whether an attachment's addresses are masqueraded, the frames of its host end checked, its ports mapped. */
 export interface WantedRules {
-  addresses: readonly string[]; // without prefix length
-  hostEnd: string | undefined;
-  mac: string | undefined; // that the container's end has
+  addresses?: readonly string[]; // without prefix length
+  hostEnd?: string | undefined;
+  mac?: string | undefined; // that the container's end has
+  hostPorts?: readonly HostPort[];
 }
 
 /** What they do. */
 export interface RulesInForce {
   masqueraded: string[];
   isMacChecked: boolean;
+  hostPorts: HostPort[]; // of those that were asked for
 }

@@ -5,7 +5,7 @@ import type { Result } from '../cni/result.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { gatewayDevice } from '../plan/add.ts';
-import { drift, type Expected, type Observed, routeDrift } from '../plan/drift.ts';
+import { drift, type Expected, isSamePort, type Observed, routeDrift } from '../plan/drift.ts';
 import { hostPorts, masqueradeOf } from '../plan/host-ports.ts';
 import { hostVethName } from '../plan/names.ts';
 import type { LinkState } from '../plan/state.ts';
@@ -94,24 +94,41 @@ async function observe(
           6: kernel.sysctl('host', 'net/ipv6/conf/all/forwarding'),
         }
       : { 4: undefined, 6: undefined },
-    ...(await withHostPorts(kernel, conf, expected, await observeFirewall(kernel, conf, attachment, expected, host))),
+    ...(await withHostPorts(
+      kernel,
+      conf,
+      attachment,
+      expected,
+      await observeFirewall(kernel, conf, attachment, expected, host),
+    )),
     routeLocalnet: conf.hostPorts ? kernel.sysctl('host', `net/ipv4/conf/${device}/route_localnet`) : undefined,
   };
 }
 
-/** What was seen of the firewall, and of host ports, if the network has any. */
+/**
+ * What was seen of the firewall, and of host ports, if the network has any. After a switch-over the ports of pods are those that the reference's
+ * portmap has mapped: these need nothing of ours.
+ */
 async function withHostPorts<T extends Pick<Observed, 'firewallGaps'>>(
   kernel: Kernel,
   conf: NetConf,
+  attachment: Attachment,
   { ips }: Expected,
   firewall: T,
 ): Promise<T & Pick<Observed, 'hostPorts'>> {
   if (!conf.hostPorts) return { ...firewall, hostPorts: [] };
   await kernel.loadHostPorts();
   const ports = kernel.hostPorts();
-  const mapped = hostPorts(conf.hostPorts, ips);
-  const gaps = ports.length > 0 ? kernel.hostPortGaps(mapped, masqueradeOf(conf.hostPorts)) : [];
-  return { ...firewall, hostPorts: ports, firewallGaps: [...firewall.firewallGaps, ...gaps] };
+  const wanted = hostPorts(conf.hostPorts, ips);
+  const rest = wanted.filter((port) => !ports.some((one) => isSamePort(one, port)));
+  const others = rest.length > 0 ? (await kernel.otherRulesInForce(attachment, { hostPorts: rest })).hostPorts : [];
+  const ours = wanted.filter((port) => !others.includes(port));
+  const gaps = ports.length > 0 && ours.length > 0 ? kernel.hostPortGaps(ours, masqueradeOf(conf.hostPorts)) : [];
+  return {
+    ...firewall,
+    hostPorts: [...ports, ...others.map((port) => ({ ...port, comment: '' }))],
+    firewallGaps: [...firewall.firewallGaps, ...gaps],
+  };
 }
 
 /** The host's end: by its own name or, for a pair that the Go plugin made, by the name that its result gives. */

@@ -105,7 +105,8 @@ async function removeLeased(collection: Collection, leases: Parameters<RemoveRes
       left.add(lease);
     }
   }
-  for (const [attachment, failed] of await removeRest(kernel, context.log, [...byAttachment.keys()])) {
+  const addressesOf = (attachment: Attachment) => byAttachment.get(attachment)?.ips ?? [];
+  for (const [attachment, failed] of await removeRest(kernel, context.log, [...byAttachment.keys()], addressesOf)) {
     errors.push(...failed.map(asCniError));
     const lease = byAttachment.get(attachment);
     if (lease) left.add(lease);

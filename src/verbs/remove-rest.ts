@@ -8,12 +8,13 @@ import { removeUnreadHostPorts } from './host-ports.ts';
 
 /**
  * Removes what attachments have left whose interfaces are gone, all but their leases: what masquerades, checks and maps ports, in nf_tables and iptables.
- * Returns what could not be removed, by attachment.
+ * `addressesOf`: those that an attachment had, where they are known. Returns what could not be removed, by attachment.
  */
 export async function removeRest(
   kernel: Kernel,
   log: Logger,
   attachments: readonly Attachment[],
+  addressesOf: (attachment: Attachment) => readonly string[] = () => [],
 ): Promise<Map<Attachment, Error[]>> {
   const failed = new Map<Attachment, Error[]>();
   const fails = (attachment: Attachment, error: unknown) =>
@@ -32,7 +33,7 @@ export async function removeRest(
   }
   await removeUnreadHostPorts(kernel, attachments, fails);
   for (const attachment of attachments) {
-    const { removed, errors } = await kernel.removeGoLeftovers(attachment);
+    const { removed, errors } = await kernel.removeGoLeftovers(attachment, addressesOf(attachment));
     for (const rule of removed) log.change('removed what another plugin had made', { rule });
     for (const error of errors) fails(attachment, error);
   }

@@ -6,6 +6,7 @@ import { getRules, type Rule, ruleOf } from '../../netlink/nftables/rule.ts';
 import { getTables, tableOf } from '../../netlink/nftables/table.ts';
 import { NFPROTO } from '../../netlink/nftables/types.ts';
 import type { NetlinkSocket } from '../../netlink/socket.ts';
+import type { HostPort } from '../../plan/op.ts';
 import type { RulesInForce, WantedRules } from '../../plan/state.ts';
 import { dumper } from '../nftables/commit.ts';
 import { meansNoNetfilter } from '../nftables/error.ts';
@@ -26,8 +27,11 @@ export async function inForce(
   attachment: Attachment,
   wanted: WantedRules,
 ): Promise<RulesInForce> {
+  const { addresses = [], hostPorts = [] } = wanted;
   const masqueraded = new Set<string>();
+  const mapped = new Set<HostPort>();
   let isMacChecked = false;
+  const portsMapped = hostPorts.length > 0 ? (await import('./ports-in-force.ts')).portsMappedIn : undefined;
   const socket = openIfThere(open);
   if (socket) {
     const dump = dumper(socket);
@@ -36,17 +40,23 @@ export async function inForce(
         dump((writer) => getRules(writer, table.family, table.name, chain)).map(
           ({ body }): Read => ({ ...ruleOf(body), bytes: latin1(body) }),
         );
-      for (const address of wanted.addresses)
-        if (isMasqueradedIn(table, read, attachment, address)) masqueraded.add(address);
+      for (const address of addresses) if (isMasqueradedIn(table, read, attachment, address)) masqueraded.add(address);
       if (isSpoofCheck(table) && isCheckedIn(read, attachment, wanted)) isMacChecked = true;
+      for (const port of portsMapped?.(table, dump, attachment, hostPorts) ?? []) mapped.add(port);
     }
   }
-  for (const address of wanted.addresses) {
+  for (const family of [4, 6] as const) {
+    const rest = hostPorts.filter((port) => port.family === family && !mapped.has(port));
+    if (rest.length === 0 || !iptablesLegacy.exists(family)) continue;
+    const { legacyPorts } = await import('./legacy-ports.ts');
+    for (const port of legacyPorts(family, attachment, rest)) mapped.add(port);
+  }
+  for (const address of addresses) {
     if (masqueraded.has(address) || !iptablesLegacy.exists(familyOf(address))) continue;
     const { legacyMasquerades } = await import('./iptables-legacy.ts');
     if (legacyMasquerades(attachment, address)) masqueraded.add(address);
   }
-  return { masqueraded: [...masqueraded], isMacChecked };
+  return { masqueraded: [...masqueraded], isMacChecked, hostPorts: [...mapped] };
 }
 
 function openIfThere(open: () => NetlinkSocket): NetlinkSocket | undefined {

@@ -60,10 +60,13 @@ const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000; // bits/socket_type.h
 const SO_GET_INFO = 64; // IPT_SO_GET_INFO, IP6T_SO_GET_INFO — linux/netfilter_ipv4/ip_tables.h
 const SO_GET_ENTRIES = 65;
 const INFO_LENGTH = 84; // sizeof(struct ipt_getinfo); its last member is the size of the entries
-const ENTRIES_OFFSET = 40; // sizeof(struct ipt_get_entries): name[32], size, and padding to 8
+export const ENTRIES_OFFSET = 40; // sizeof(struct ipt_get_entries): name[32], size, and padding to 8
 
-/** The entries of the nat table of iptables-legacy, as the kernel keeps them: a character for each byte. */
-function readLegacyTable(family: Family): string {
+/** The same, a character for each byte. */
+const readLegacyTable = (family: Family): string => latin1(readLegacyEntries(family));
+
+/** The nat table of iptables-legacy, as the kernel keeps it: ENTRIES_OFFSET bytes, and the entries. Throws CniError 100. */
+export function readLegacyEntries(family: Family): Uint8Array {
   const fd = systemCalls.socket(AF[family], SOCK_DGRAM_CLOEXEC, 0);
   const check = (answer: number) => {
     if (answer < 0)
@@ -82,7 +85,7 @@ function readLegacyTable(family: Family): string {
       const answer = systemCalls.getsockopt(fd, SOL[family], SO_GET_ENTRIES, entries);
       if (answer === -errno.EAGAIN) continue; // its size has changed in between
       check(answer);
-      return latin1(entries);
+      return entries;
     }
   } finally {
     close(fd);

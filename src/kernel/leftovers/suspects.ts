@@ -17,7 +17,12 @@ export const chainComment = ({ network, containerID }: Attachment): string => `n
 export const masquerade = { family: NFPROTO.INET, name: 'cni_plugins_masquerade', chain: 'masq_checks' } as const;
 
 /** The nftables back end of the reference's portmap; the comment of a rule is the container's ID alone. */
-export const hostPorts = { name: 'cni_hostport', chains: ['hostports', 'hostip_hostports', 'masquerading'] } as const;
+export const hostPorts = {
+  name: 'cni_hostport',
+  every: 'hostports', // ports at every address of the host
+  atOne: 'hostip_hostports',
+  chains: ['hostports', 'hostip_hostports', 'masquerading'],
+} as const;
 
 export const isHostPorts = ({ family, name }: Table) =>
   name === hostPorts.name && (family === NFPROTO.IPV4 || family === NFPROTO.IPV6);

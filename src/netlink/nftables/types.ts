@@ -3,6 +3,9 @@
 /** Families. NFPROTO_* */
 export const NFPROTO = { UNSPEC: 0, INET: 1, IPV4: 2, BRIDGE: 7, IPV6: 10 } as const;
 
+/** Protocols that have ports, by the names that nft has for them. IPPROTO_* of linux/in.h */
+export const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
+
 /** NFNL_SUBSYS_NFTABLES. */
 export const SUBSYS = 10;
 

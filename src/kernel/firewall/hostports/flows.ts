@@ -1,10 +1,10 @@
 import type { Family } from '../../../ip/address.ts';
 import { NetlinkError } from '../../../netlink/error.ts';
 import { delFlow, type Flow, flowOf, getFlows } from '../../../netlink/nftables/conntrack.ts';
+import { IPPROTO } from '../../../netlink/nftables/types.ts';
 import { NftWriter } from '../../../netlink/nftables/writer.ts';
 import type { NetlinkSocket } from '../../../netlink/socket.ts';
 import type { HostPort, Protocol } from '../../../plan/op.ts';
-import { protocolNumbers } from './layout.ts';
 
 /**
  * Forgets connections through ports that lead elsewhere now. Without handshakes (UDP, and SCTP that goes on with what it has) a client that keeps sending from one
@@ -33,7 +33,7 @@ function forgetOf(
   ports: readonly HostPort[],
   isStale: (port: HostPort, flow: Flow) => boolean,
 ): void {
-  const number = protocolNumbers[protocol];
+  const number = IPPROTO[protocol];
   const waitingFor = `the ${protocol} connections through host ports`;
   const only = ports.length === 1 ? ports[0]?.hostPort : undefined;
   const writer = new NftWriter();

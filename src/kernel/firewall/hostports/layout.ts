@@ -23,7 +23,7 @@ import {
 } from '../../../netlink/nftables/expression.ts';
 import { newRule } from '../../../netlink/nftables/rule.ts';
 import { KEY, newSet, type SetSpec } from '../../../netlink/nftables/set.ts';
-import { NFPROTO } from '../../../netlink/nftables/types.ts';
+import { IPPROTO, NFPROTO } from '../../../netlink/nftables/types.ts';
 import type { NftWriter } from '../../../netlink/nftables/writer.ts';
 import type { HostPort, Protocol } from '../../../plan/op.ts';
 import type { Step, Transaction } from '../../nftables/transaction.ts';
@@ -102,11 +102,9 @@ const header = {
 } as const;
 const destinationPort = 2; // of TCP, UDP and SCTP: RFC 9293, RFC 768, RFC 9260
 
-/** IPPROTO_* of linux/in.h. */
-export const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17, sctp: 132 };
-const protocols = Object.keys(protocolNumbers) as Protocol[];
+const protocols = Object.keys(IPPROTO) as Protocol[];
 export const protocolOf = (number: number): Protocol | undefined =>
-  protocols.find((protocol) => protocolNumbers[protocol] === number);
+  protocols.find((protocol) => IPPROTO[protocol] === number);
 
 /** The name of the map of ports at one address of the host each, or at all of them. */
 export const portMap = (family: Family, hasHostIp: boolean): string => `ports${family}${hasHostIp ? '.hostIP' : ''}`;
@@ -235,7 +233,7 @@ function hairpinRules(family: Family): RuleSpec[] {
           cmp(writer, CMP.NEQ, new Uint8Array(4));
           isFamily(writer, family);
           meta(writer, META.L4PROTO);
-          cmp(writer, CMP.EQ, Uint8Array.of(protocolNumbers[protocol]));
+          cmp(writer, CMP.EQ, Uint8Array.of(IPPROTO[protocol]));
           payload(writer, REG.ONE, BASE.NETWORK, destination, length);
           payload(writer, registerAt(words), BASE.TRANSPORT, destinationPort, 2);
           meta(writer, META.L4PROTO, registerAt(words + 1));
@@ -301,7 +299,7 @@ function concatenation(...parts: (Uint8Array | number)[]): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-const protocolWord = (protocol: Protocol) => Uint8Array.of(protocolNumbers[protocol], 0, 0, 0);
+const protocolWord = (protocol: Protocol) => Uint8Array.of(IPPROTO[protocol], 0, 0, 0);
 
 /** What a port of the host is called in its map. */
 export const portKey = ({ hostIp, protocol, hostPort }: Pick<HostPort, 'hostIp' | 'protocol' | 'hostPort'>) =>
