@@ -23,7 +23,7 @@ const IFLA = {
   TARGET_NETNSID: 46,
 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
-const IFLA_BR = { FORWARD_DELAY: 1, STP_STATE: 5, VLAN_FILTERING: 7 } as const;
+const IFLA_BR = { FORWARD_DELAY: 1, STP_STATE: 5, VLAN_FILTERING: 7, VLAN_PROTOCOL: 8 } as const;
 const IFLA_BRPORT = { STATE: 1, MODE: 4, ISOLATED: 33 } as const;
 const VETH_INFO_PEER = 1; // linux/veth.h
 const IFLA_INET_CONF = 1;
@@ -248,9 +248,8 @@ export function parseLinkState({ body: bytes }: Pick<Reply, 'body'>): LinkState 
   if (peerNetnsId !== undefined) state.peerNetnsId = peerNetnsId;
   if (kind === 'bridge') {
     const data = info?.nested(IFLA_INFO.DATA);
-    // Absent: built without CONFIG_BRIDGE_VLAN_FILTERING
-    const filtering = data?.u8(IFLA_BR.VLAN_FILTERING);
-    if (filtering !== undefined) state.vlanFiltering = filtering === 1;
+    // A kernel that cannot says 0 as well; what only one that can has is the protocol — net/bridge/br_netlink.c, br_fill_info()
+    if (data?.value(IFLA_BR.VLAN_PROTOCOL)) state.vlanFiltering = data.u8(IFLA_BR.VLAN_FILTERING) === 1;
     // In hundredths of a second, and twice: once to listen and once to learn (IEEE 802.1D)
     if (data?.u32(IFLA_BR.STP_STATE)) state.stpDelayMs = 2 * 10 * (data.u32(IFLA_BR.FORWARD_DELAY) ?? 0);
   }

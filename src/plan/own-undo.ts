@@ -11,7 +11,7 @@ export interface OwnUndo {
 /**
  * Of the inverses of an ADD, those that are its own. What pods share (the gateway's address, forwarding, the settings of the bridge, the
  * gateway of a VLAN) stays once it is made: another ADD may have found it there meanwhile and be counting on it. A VLAN's gateway is
- * removed by verbs/gateway-reap, before the bridge.
+ * removed by verbs/vlan-reap, before the bridge.
  */
 export const ownUndo = (inverses: readonly Op[], hostVeth: string): OwnUndo => ({
   attachment: inverses.filter((op) => isOfAttachment(op, hostVeth)),

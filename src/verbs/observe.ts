@@ -21,7 +21,7 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
       details: `it is ${link.kind ? `a ${link.kind} interface` : 'a physical or loopback interface'}: name another bridge in the configuration, or rename that interface`,
     });
   }
-  if (usesVlans(conf) && link.vlanFiltering === false) refuseStrangers(kernel, link);
+  refuseStrangers(kernel, conf, link);
   const snapshot: HostSnapshot = {
     salt,
     ...advertised,
@@ -39,10 +39,11 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
 }
 
 /**
- * VLAN filtering is the whole bridge's: it is not switched on where that would cut others off.
- * Throws CniError 102.
+ * VLAN filtering is the whole bridge's: it is not switched on where that would cut others off. Throws CniError 102 for a network with VLANs on
+ * such a bridge.
  */
-function refuseStrangers(kernel: Kernel, bridge: LinkState): void {
+export function refuseStrangers(kernel: Kernel, conf: NetConf, bridge: LinkState): void {
+  if (!usesVlans(conf) || bridge.vlanFiltering !== false) return;
   const look = () => strangersOn(bridge, kernel.links('host'));
   let strangers = look();
   for (let tries = 0; tries < 10 && strangers.some(isPerhapsUnfinished); tries++) {

@@ -4,6 +4,7 @@ import { usesVlans } from '../plan/vlan.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade } from './masquerade.ts';
+import { refuseStrangers } from './observe.ts';
 import { whenFull } from './when-full.ts';
 
 /** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
@@ -35,6 +36,7 @@ export async function status(context: Context): Promise<void> {
   }
   const nobody = { network: conf.name, containerID: '', ifname: '' };
   try {
+    if (bridge) refuseStrangers(kernel, conf, bridge);
     await chooseMasquerade(conf, kernel, nobody);
     if (conf.macspoofchk && !kernel.nftablesUsable()) throw kernel.nftablesMissing();
   } catch (error) {

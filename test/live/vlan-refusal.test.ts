@@ -41,6 +41,10 @@ for (const build of builds) {
           before,
         );
         t.strictSame(host.leases('vlans'), {});
+        if (before.includes('vl0')) {
+          const asked = host.cni({ command: 'STATUS', conf: { ...conf, cniVersion: '1.1.0' } });
+          t.match(asked.json, { code: 50, details: /CONFIG_BRIDGE_VLAN_FILTERING/ }, 'STATUS knows');
+        }
       });
     }
   });

@@ -64,6 +64,9 @@ for (const build of builds) {
           details: /bridge vlan add dev br0 vid … self.*vlan_filtering 1/,
         });
       }
+      const asked = host.cni({ command: 'STATUS', conf: network({ vlan: 110 }) });
+      t.match(asked.json, { code: 50, msg: /^br0 does not filter VLANs/ }, 'STATUS knows');
+      t.equal(host.cni({ command: 'STATUS', conf: network() }).stdout, '');
       t.strictSame(bridge(host), { filtering: 0, alias: '' });
       t.ok(machine.canReach('198.51.100.1'), 'nobody is cut off');
       t.strictSame(host.leases('filtered'), {});
@@ -75,6 +78,7 @@ for (const build of builds) {
       const conf = network({ vlan: 110 });
       const { pod } = add(host, conf);
       t.ok(machine.canReach('198.51.100.1'), 'nor then');
+      t.equal(host.cni({ command: 'STATUS', conf }).stdout, '');
       t.equal(del(host, pod, conf), 0);
       t.strictSame(bridge(host), { filtering: 1, alias: '' }, 'what others have switched on stays on');
     });

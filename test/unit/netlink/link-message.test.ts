@@ -172,6 +172,7 @@ t.test('a veth that is a bridge port', async (t) => {
   });
 });
 
+// From a kernel without VLAN filtering, which says 0 all the same.
 t.test('a bridge', async (t) => {
   t.strictSame(parseLinkState(reply('link-bridge')), {
     index: 2,
@@ -182,7 +183,6 @@ t.test('a bridge', async (t) => {
     up: true,
     operstate: 6,
     promisc: false,
-    vlanFiltering: false,
   });
 });
 
