@@ -7,6 +7,8 @@ export interface CliOptions {
   root?: string | undefined;
   dataDir?: string | undefined;
   subnet?: string | undefined;
+  prune?: boolean | undefined;
+  dryRun?: boolean | undefined;
 }
 
 /** Carries a command out, and gives the exit status. Throws CniError. */
@@ -121,10 +123,13 @@ an address, the host's interface, or the beginning of the container ID. The exit
     operand: { name: 'NETWORK' },
     summary: 'addresses that are taken, and by whom',
     about: `Prints the leases of one network, or of all: whose they are, how old, and whether their holder lives. Reads without the lock, so that \
-no pod has to wait: an ADD or DEL at work may be seen half-way.`,
+no pod has to wait: an ADD or DEL at work may be seen half-way. Above them, how full the ranges of configured networks are. --prune does what the \
+verb GC does without a list: what was made before the last boot, and what has lost its interface, is given back with all that is left of it.`,
     options: [
       dataDir,
       { name: '--subnet', value: 'PREFIX', about: 'only those in the prefix, and how many are free', key: 'subnet' },
+      { name: '--prune', about: 'lists what is provably dead, and gives it back', key: 'prune' },
+      { name: '--dry-run', about: 'lists what --prune would give back', key: 'dryRun' },
     ],
     example: { line: 'tsbridge leases --subnet 10.1.0.0/16', about: 'who has them, and how many are left' },
     load: async () => (await import('./leases.ts')).leasesCommand,

@@ -1,3 +1,4 @@
+import { oneLine } from '../log/one-line.ts';
 import type { ShownAttachment, ShownBridge } from './show.ts';
 import type { Style } from './style.ts';
 import { columns, cut } from './wrap.ts';
@@ -19,7 +20,7 @@ function lines(bridge: ShownBridge, style: Style): string[] {
   const bar = attachments.length > 0 ? '│ ' : '  ';
   return [
     `${style('bold', bridge.bridge || 'no bridge')}  ${bridge.addresses.join(' ')}`.trimEnd(),
-    ...facts(bridge).map((fact) => `${bar}${cut(fact, columns - 2)}`),
+    ...facts(bridge).map((fact) => `${bar}${cut(oneLine(fact), columns - 2)}`),
     ...odd.map((one) => `${bar}${style('red', `! ${one}`)}`),
     ...attachments.flatMap((one, i) => {
       const isLast = i === attachments.length - 1;
@@ -58,7 +59,7 @@ function port(one: ShownAttachment, style: Style): string[] {
     `${style(dev === '' ? 'red' : 'bold', dev || '(no veth)')}  ${style('green', one.addresses.join(' '))}`.trimEnd(),
     ...rows
       .filter(([, value]) => value !== '')
-      .map(([name, value]) => `${style('dim', name.padEnd(width))} ${cut(value, columns - 6 - width)}`),
+      .map(([name, value]) => `${style('dim', name.padEnd(width))} ${cut(oneLine(value), columns - 6 - width)}`),
     ...odd.map((problem) => style('red', `! ${problem}`)),
   ];
 }

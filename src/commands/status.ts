@@ -7,9 +7,9 @@ import { openKernel } from '../kernel/open-kernel.ts';
 import { lstatIfThere, readdir } from '../linux/files.ts';
 import { silent } from '../log/logger.ts';
 import { asIpam } from '../verbs/as-ipam.ts';
-import type { Context } from '../verbs/context.ts';
 import { bridgePortsMax, status } from '../verbs/status.ts';
 import type { CliOptions } from './command-table.ts';
+import { contextOf } from './context.ts';
 import { heading, sources, warn } from './network-files.ts';
 
 /**
@@ -80,7 +80,7 @@ function shown({ bridge, pools, ipam }: Used): string {
 /** Asks as STATUS does. Throws CniError when an ADD would not be served. */
 async function ask(host: Host, parsed: Parsed): Promise<void> {
   const isDelegated = parsed.conf.ipam && 'delegated' in parsed.conf.ipam;
-  const common = contextOf(host);
+  const common = contextOf(host, 'STATUS', silent);
   const strict = { statusErrorWhenFull: true };
   if (parsed.role === 'ipam') return asIpam({ ...common, conf: { ...parsed.conf, ...strict } }).then(() => undefined);
   const { ipam, ...others } = parsed.conf;
@@ -91,23 +91,3 @@ function leaseNames({ dataDir }: HostLocalConf, network: string): string[] {
   const dir = `${dataDir}/${network}`;
   return lstatIfThere(dir)?.isDirectory ? readdir(dir) : [];
 }
-
-/** A STATUS, as a runtime would ask for it. */
-const contextOf = (host: Host): Omit<Context, 'conf'> => ({
-  request: {
-    command: 'STATUS',
-    containerID: '',
-    netns: '',
-    ifname: '',
-    args: {},
-    path: '',
-    allowOwnNetns: false,
-    warnings: [],
-  },
-  stdin: new Uint8Array(),
-  env: host.env,
-  sys: host.sys,
-  log: silent,
-  bootId: () => host.bootId(),
-  onAbort: () => {},
-});

@@ -210,11 +210,13 @@ export const symlink = (target: string, path: string): void =>
 
 /** The target of a symbolic link. */
 export function readlinkIfThere(path: string): string | undefined {
-  const bytes = new Uint8Array(4096); // PATH_MAX
-  const length = call(SYS.readlinkat, AT_FDCWD, path, bytes, bytes.length);
+  const length = call(SYS.readlinkat, AT_FDCWD, path, target, target.length);
   if (length === -errno.ENOENT) return undefined;
-  return text(bytes, 0, check(length, 'readlink', path));
+  return text(target, 0, check(length, 'readlink', path));
 }
+
+/** Of PATH_MAX bytes: whoever reads thousands of links would wait for as many to be cleared. */
+const target = new Uint8Array(4096);
 
 export const unlink = (path: string): void => void check(call(SYS.unlinkat, AT_FDCWD, path, 0), 'unlink', path);
 

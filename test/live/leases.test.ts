@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
 import { Host } from '../support/host.ts';
@@ -31,17 +32,18 @@ for (const build of builds) {
 
       const shown = host.run([build.path, 'leases', 'named'], { env: {} }).replaceAll(/ +[0-9]+ s /g, ' AGE ');
       const row = (...cells: string[]) => cells.join(' +');
+      const short = (id: string) => `${id.slice(0, 11)}\\S*`; // to fit 80 columns
       t.match(
         shown,
         new RegExp(
           [
             row('NETWORK', 'ADDRESS', 'POD', 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'),
-            row('named', '10.1.0.2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
-            row('named', '10.1.0.3', '-', plain.id, 'eth0', 'AGE', 'in use'),
-            row('named', '10.1.0.4', '-', odd.id, 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::3', '-', plain.id, 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::4', '-', odd.id, 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.2', 'default/web-7d4b9c-x2x9z', short(web.id), 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.3', '-', short(plain.id), 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.4', '-', short(odd.id), 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::2', 'default/web-7d4b9c-x2x9z', short(web.id), 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::3', '-', short(plain.id), 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::4', '-', short(odd.id), 'eth0', 'AGE', 'in use'),
           ].join(' *\n'),
         ),
       );
@@ -77,6 +79,47 @@ for (const build of builds) {
       t.equal(host.cni({ command: 'ADD', container: web, conf: small, args }).status, 0);
       const { json } = host.cni({ command: 'ADD', container: host.container(), conf: small });
       t.match(json, { code: 11, details: new RegExp(`10\\.1\\.0\\.2 by default/web-0 \\(${web.id} eth0\\) for`) });
+    });
+
+    t.test('how full the ranges are, and --prune gives back what is dead', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const small = { ...conf, ipMasq: true, ipam: { type: 'host-local', subnet: '10.1.0.0/28' } };
+      host.run(['mkdir', '-p', '/run/net.d']);
+      writeFileSync(host.outer('/run/net.d/10-named.conf'), JSON.stringify(small));
+      const leases = (...words: string[]) =>
+        host.attempt([build.path, 'leases', '--conf-dir', '/run/net.d', ...words], { env: {} });
+      const [stays, dies] = [host.container('stays'), host.container('dies')];
+      for (const pod of [stays, dies]) t.equal(host.cni({ command: 'ADD', container: pod, conf: small }).status, 0);
+      t.match(
+        leases(),
+        { status: 0, stdout: /^named {2}10\.1\.0\.1-10\.1\.0\.14\n {2}\[#{5}\.{25}\] {2}15% {2}2 of 13 taken\n\n/ },
+        'a bar for each range',
+      );
+      t.match(leases('--prune'), { status: 0, stdout: 'no dead leases\n', stderr: '' }, 'nothing is dead');
+
+      const veth = host.bridge('link', 'show').at(-1).ifname;
+      host.run(['ip', 'link', 'del', veth]);
+      const listed = new RegExp(
+        `^named +10\\.1\\.0\\.3 +${dies.id.slice(0, 11)}\\S* +eth0 +[0-9]+ s +dead, its interface is gone$`,
+        'm',
+      );
+      const dry = leases('--dry-run');
+      t.equal(dry.status, 0);
+      t.match(dry.stdout, listed);
+      t.match(dry.stdout, /\n1 lease would be removed\n$/);
+      t.notMatch(dry.stdout, stays.id.slice(0, 5));
+      t.ok(host.leases('named')['10.1.0.3'], '--dry-run changes nothing');
+
+      const pruned = leases('--prune');
+      t.equal(pruned.status, 0, pruned.stderr);
+      t.match(pruned.stdout, listed, 'it is listed first');
+      t.match(pruned.stdout, /\n1 lease removed\n$/);
+      t.strictSame(Object.keys(host.leases('named')), ['10.1.0.2']);
+      t.notOk(
+        host.leftovers().some((left) => left.includes('10.1.0.3')),
+        'with its masquerading',
+      );
+      t.strictSame(JSON.parse(leases('--prune', '--json').stdout), { dead: [], removed: [] });
     });
 
     t.test('the entry of a pod outlives a walk through the store', async (t) => {

@@ -18,8 +18,8 @@ const packages: { name: string; node: number; quickjs: number; reason: string }[
   { name: 'tsbridge', node: 375 * kB, quickjs: 340 * kB, reason: 'all of src/ but the next line' },
   {
     name: 'tsbridge commands',
-    node: 50 * kB,
-    quickjs: 50 * kB,
+    node: 85 * kB,
+    quickjs: 85 * kB,
     reason: 'src/commands: for people, no pod waits for it',
   },
   { name: 'netlink', node: 1 * kB, quickjs: 1 * kB, reason: 'enums of rtnetlink, as the numbers that are used' },

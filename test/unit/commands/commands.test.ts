@@ -280,11 +280,11 @@ t.test('leases', async (t) => {
   const dataDir = store();
   const rows = [
     'NETWORK  ADDRESS    CONTAINER  INTERFACE  AGE      STATE',
-    'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead',
+    'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead, from an earlier boot',
     'net      10.1.0.10  go-made    eth0       2 d      not known',
     'net      10.1.0.50  printer    -          3 d      reserved',
     'net      10.1.0.51  -          -          3 d      empty',
-    'net      fd00::5    rebooted   eth0       1 d 1 h  dead',
+    'net      fd00::5    rebooted   eth0       1 d 1 h  dead, from an earlier boot',
   ];
   const cli = (...words: string[]) => {
     const { status, stdout, stderr } = attempt([...node, source('src/main.ts'), 'leases', ...words], {
@@ -299,7 +299,7 @@ t.test('leases', async (t) => {
   t.equal(
     cli('--data-dir', dataDir, '--subnet', '10.1.0.0/28').stdout,
     'NETWORK  ADDRESS    CONTAINER  INTERFACE  AGE      STATE\n' +
-      'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead\n' +
+      'net      10.1.0.9   rebooted   eth0       1 d 1 h  dead, from an earlier boot\n' +
       'net      10.1.0.10  go-made    eth0       2 d      not known\n' +
       '2 of 13 addresses for containers in 10.1.0.0/28 taken, 11 free\n',
     'a subnet',
@@ -318,10 +318,16 @@ t.test('leases', async (t) => {
         container: 'rebooted',
         interface: 'eth0',
         state: 'dead',
+        why: 'from an earlier boot',
         isOld: true,
       },
     ],
     'as JSON',
+  );
+  t.equal(
+    cli('--data-dir', dataDir, '--dry-run').stdout,
+    `${[rows[0], rows[1], rows[5]].join('\n')}\n2 leases would be removed\n`.replaceAll('10.1.0.9 ', '10.1.0.9'),
+    '--dry-run',
   );
   const refused: [string[], string][] = [
     [['nope'], 'tsbridge leases: no network nope in DIR\n  there are net, other\n'],
