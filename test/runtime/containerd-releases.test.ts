@@ -8,6 +8,7 @@ import { Containerd, conflist } from './containerd.ts';
 import { releaseOf } from './containerd-release.ts';
 import type { Pod } from './cri.ts';
 import { nothingLeft } from './nothing-left.ts';
+import { ownHostPorts, ownPortsList } from './own-host-ports.ts';
 import { type Plugin, plugins } from './plugin.ts';
 import { RuntimeNode } from './runtime-node.ts';
 import { inPod } from './talk.ts';
@@ -95,6 +96,12 @@ for (const plugin of plugins.filter(({ isReference }) => !isReference)) {
         await containerd.restart();
         using other = containerd.cri();
         t.match(await other.status(), { RuntimeReady: true, NetworkReady: !asksStatus }, 'a store that cannot be');
+        await use(t, containerd, listOf(plugin));
+      });
+
+      await t.test('host ports of its own, without a portmap', async (t) => {
+        await use(t, containerd, { ...ownPortsList(plugin, { subnets }), cniVersions: ['1.0.0', '1.1.0'] });
+        await ownHostPorts(t, node, containerd);
         await use(t, containerd, listOf(plugin));
       });
 

@@ -5,6 +5,7 @@ import { bandwidth, kubeadmList, portmap } from './conflists.ts';
 import { busybox, Containerd, conflist } from './containerd.ts';
 import type { Pod } from './cri.ts';
 import { nothingLeft } from './nothing-left.ts';
+import { ownHostPorts, ownPortsList } from './own-host-ports.ts';
 import { plugins } from './plugin.ts';
 import { keep } from './recordings.ts';
 import { RuntimeNode } from './runtime-node.ts';
@@ -163,6 +164,16 @@ for (const plugin of plugins) {
         'CNI_ARGS name the pod',
       );
     });
+
+    await t.test(
+      'host ports of its own, without a portmap',
+      { skip: plugin.isReference && 'NOT RUN: the reference plugin has none' },
+      async (t) => {
+        use(ownPortsList(plugin, { subnets: ['10.244.1.0/24', 'fd00:10:244:1::/64'] }));
+        await restartAndWait(t, containerd);
+        await ownHostPorts(t, node, containerd);
+      },
+    );
 
     await t.test('dual stack', async (t) => {
       use(kubeadmList(plugin, { subnets: ['10.244.1.0/24', 'fd00:10:244:1::/64'] }));

@@ -3,6 +3,7 @@ import t from 'tap';
 import { missing } from '../support/requirements.ts';
 import { kubeadmList } from './conflists.ts';
 import { nothingLeft } from './nothing-left.ts';
+import { outsideOf, ownPortsList } from './own-host-ports.ts';
 import { plugins } from './plugin.ts';
 import { busybox, Podman } from './podman.ts';
 import { keep } from './recordings.ts';
@@ -54,6 +55,43 @@ for (const plugin of plugins) {
       t.equal(peerSeen(fromNode, 'tcp', '10.244.1.77', 80), '10.244.1.1', 'the node reaches it');
       t.equal(peerSeen(fromNode, 'tcp', '10.244.1.1', 8080), '10.244.1.1', 'and so does its published port');
     });
+
+    await t.test(
+      'run -p in a network whose plugin maps ports itself',
+      { skip: plugin.isReference && 'NOT RUN: the reference plugin maps none' },
+      async (t) => {
+        const subnets = ['10.244.3.0/24', 'fd00:10:244:3::/64'];
+        const own = ownPortsList(plugin, { name: 'own', subnets });
+        Object.assign(own.plugins[0] ?? {}, { bridge: 'cni3' });
+        node.write('/etc/cni/net.d/30-own.conflist', own);
+        const outside = outsideOf(node);
+        const publish = ['9080:80', '9053:80/udp', '203.0.113.1:9081:80', '9100-9102:80-82'].flatMap((port) => [
+          '-p',
+          port,
+        ]);
+        podman.run('run', '-d', '--name', 'own', '--network', 'own', ...publish, busybox, 'sleep', '1000');
+        await serve(t, inside('own'), 'own', 80);
+        await serve(t, inside('own'), 'own', 81);
+        for (const [from, protocol, address, port, peer] of [
+          [outside.inside, 'tcp', '203.0.113.1', 9080, '203.0.113.2'],
+          [outside.inside, 'udp', '203.0.113.1', 9053, '203.0.113.2'],
+          [outside.inside, 'tcp', '203.0.113.1', 9081, '203.0.113.2'],
+          [outside.inside, 'tcp', '203.0.113.1', 9101, '203.0.113.2'],
+          [outside.inside, 'tcp', '2001:db8:113::1', 9080, '2001:db8:113::2'],
+          [fromNode, 'tcp', '127.0.0.1', 9080, '10.244.3.1'],
+        ] as const)
+          t.equal(peerSeen(from, protocol, address, port), peer, `${protocol} ${address} ${port}`);
+        const ruleset = () => node.run(['nft', 'list', 'ruleset']);
+        t.match(ruleset(), / tcp \. 9102 comment "network=own container=\w+ interface=eth0" : 10\.244\.3\.\d+ \. 82/);
+        podman.run('restart', '--time', '0', 'own');
+        await serve(t, inside('own'), 'own', 80);
+        t.equal(peerSeen(outside.inside, 'tcp', '203.0.113.1', 9080), '203.0.113.2', 'after a restart, too');
+        podman.run('rm', '--force', '--time', '0', 'own');
+        t.notMatch(ruleset(), /10\.244\.3\.|fd00:10:244:3:|ports[46]/);
+        outside.remove();
+        node.run(['rm', '/etc/cni/net.d/30-own.conflist']);
+      },
+    );
 
     await t.test('a second network, connected while the container runs', async (t) => {
       podman.run('run', '--detach', '--name', 'two', busybox, 'sleep', '1000');
