@@ -119,6 +119,17 @@ an address, the host's interface, or the beginning of the container ID. The exit
     load: async () => (await import('./show.ts')).showCommand,
   },
   {
+    name: 'doctor',
+    operand: { name: 'NETWORK' },
+    summary: 'what is wrong on this node, what pods feel of it, and what mends it',
+    about: `Looks at forwarding, chains of nft and iptables-nft that drop what they forward, masquerading and mapped ports, leases without \
+interfaces and the reverse, addresses used twice, MTUs, routes that take pods' addresses elsewhere, and configurations that runtimes would not \
+load, that others shadow, or whose plugins are missing. Changes nothing. The exit status is 1 when something was found.`,
+    options: [dataDir],
+    example: { line: 'tsbridge doctor', about: 'when a pod has no network' },
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  {
     name: 'leases',
     operand: { name: 'NETWORK' },
     summary: 'addresses that are taken, and by whom',

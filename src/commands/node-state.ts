@@ -49,6 +49,7 @@ export interface NodeState {
   networks: Map<string, KnownNetwork>;
   links: LinkState[];
   attachments: Known[];
+  orphanPorts: HostPortState[]; // mapped ports of no attachment
 }
 
 /** Where a network's store is, for whoever only reads it. */
@@ -107,12 +108,13 @@ export async function readNode(host: Host, kernel: Kernel, options: CliOptions):
   }
   const all = [...attachments.values()];
   addForeign(kernel, networks, links, byName, all);
-  const ports = await hostPortsOf(kernel);
-  for (const port of ports) {
+  const orphanPorts: HostPortState[] = [];
+  for (const port of await hostPortsOf(kernel)) {
     const hash = attachmentHashOfComment(port.comment);
-    all.find((known) => known.hash === hash)?.hostPorts.push(port);
+    const holder = all.find((known) => known.hash === hash);
+    (holder?.hostPorts ?? orphanPorts).push(port);
   }
-  return { files, networks, links, attachments: all };
+  return { files, networks, links, attachments: all, orphanPorts };
 }
 
 const withPeer = (kernel: Kernel, link: LinkState): Pick<Known, 'peer'> => {
