@@ -304,7 +304,7 @@ function masquerading(kernel: Kernel, node: NodeState, conf: NetConf, pods: read
       problem: `${known.pod || known.containerID}: ${missing.join(', ')} is not masqueraded`,
       evidence: 'the address is missing in nft list table inet tsbridge: somebody has removed it (nft flush ruleset)',
       effect: 'the pod reaches nobody outside of the node, unless they know the way back',
-      remedy: 'restart the pod, or start another one of this network on the node: its ADD puts back what is missing',
+      remedy: `tsbridge repair ${network}`,
     });
   }
   return found;
