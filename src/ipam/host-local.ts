@@ -20,10 +20,10 @@ import {
   showPool,
 } from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
-import { type Entry, isPod, shortBoot } from './store/index-entry.ts';
+import { type Entry, isPod, mostPorts, shortBoot } from './store/index-entry.ts';
 import { errnoOf, remedies } from './store/io-failure.ts';
 import { LastReserved } from './store/last-reserved.ts';
-import { readEntries } from './store/lease-index.ts';
+import { readEntries, readEntry } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
 import type { LockPatience } from './store/lock.ts';
 import { NewLease } from './store/new-lease.ts';
@@ -52,6 +52,8 @@ export interface HostLocalOptions {
   vethExists: ((hash: string) => boolean) | undefined;
   /** The pod, `<namespace>/<name>`: for `ipam.sticky`, the same for each of its incarnations, and for people. */
   pod: string | undefined;
+  /** The ports of the host that lead to the attachment, to be kept with its lease (Entry.ports). */
+  ports?: string | undefined;
 }
 
 /** The host-local IPAM, inside the process. Dispose closes its files; a process that exits need not. */
@@ -139,7 +141,7 @@ class HostLocalIpam implements HostLocal {
   /** Takes an address of each set, or none at all. */
   private take(store: LockedStore, wants: Want[], steadiness: Steadiness, macMayFollow: boolean): string[] {
     const { containerID, ifname } = this.options.attachment;
-    const { conf, pod } = this.options;
+    const { conf, pod, ports } = this.options;
     const sticky = conf.sticky && pod !== undefined ? new Sticky(this.place, pod, ifname) : undefined;
     const before = sticky?.read() ?? [];
     const lasts = wants.map((_, i) => new LastReserved(this.place, i));
@@ -163,6 +165,7 @@ class HostLocalIpam implements HostLocal {
       const hash = this.place.hash(containerID, ifname);
       const entry: Entry = { life: this.place.life, written: lease.written, ips: [...lease.ips] };
       if (pod !== undefined && isPod(pod)) entry.pod = pod;
+      if (ports !== undefined && ports.length <= mostPorts) entry.ports = ports;
       // Still there after `find` found nothing: it is another living attachment's.
       if (store.index.collision || store.index.get(hash)) store.index.leaveOut();
       else store.index.set(hash, entry);
@@ -231,6 +234,11 @@ class HostLocalIpam implements HostLocal {
 
   settledLeases(): AttachmentLease[] {
     return settledLeases(this.place, this.store.names());
+  }
+
+  keptPorts(containerID: string, ifname: string): { ips: string[]; ports: string } | undefined {
+    const { ips = [], ports } = readEntry(this.place, this.place.hash(containerID, ifname)) ?? {};
+    return ports === undefined ? undefined : { ips, ports };
   }
 
   async del(): Promise<void> {

@@ -26,6 +26,8 @@ export interface Ipam {
   held(): Promise<string[]>;
   /** What the network's attachments hold that no ADD or DEL is at work on; undefined when only another plugin knows. */
   settledLeases(): AttachmentLease[] | undefined;
+  /** The host ports that are kept beside an attachment's lease (Entry.ports), and its addresses in their order, without prefix length. */
+  keptPorts(containerID: string, ifname: string): { ips: string[]; ports: string } | undefined;
   /** Releases whatever the attachment holds. Missing counts as released. */
   del(): Promise<void>;
   /** Throws when the attachment does not hold the addresses (with prefix length) given. */

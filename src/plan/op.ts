@@ -79,7 +79,7 @@ export type Op =
   /** All of the attachment. */
   | { op: 'hostport.del'; comment: string }
   /** Lets connections from 127.0.0.1 leave through `dev`, while there are host ports; what comes in there for 127.0.0.0/8 is dropped as before. */
-  | { op: 'hostport.loopback'; dev: string }
+  | { op: 'hostport.loopback'; dev: string; isOurs?: true } // isOurs: was switched on by this program, even if nothing says so any more
   /** Wait, by notification, until the link carries traffic (IFLA_OPERSTATE up). */
   | { op: 'wait.carrier'; in: Where; dev: string; timeoutMs: number }
   /** Wait, by notification, until no IPv6 address of `dev` is tentative; a failed duplicate check is an error. */

@@ -16,7 +16,7 @@ import { addResult } from './add-result.ts';
 import type { Context } from './context.ts';
 import { prepareHostPorts, refuseTakenHostPorts } from './host-ports.ts';
 import { openIpam } from './ipam.ts';
-import { livingOthers } from './living.ts';
+import { type LivingOthers, livingOthers } from './living.ts';
 import { chooseMasquerade, type Masquerade } from './masquerade.ts';
 import { nodeSalt } from './node-salt.ts';
 import { observeHost, refuseAddressConflicts, refuseExistingHostEnd, refuseExistingInterface } from './observe.ts';
@@ -125,7 +125,15 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   }
   rollback.push(() => masquerade.undo());
   await masquerade.add(ips);
+  await putBackHostPorts(job, conf, living);
   return addResult(kernel, conf, { attachment, sandbox: context.request.netns, snapshot, wanted, lease: job.lease });
+}
+
+/** What the transaction does not put back by itself: see restore-host-ports.ts. */
+async function putBackHostPorts({ context, kernel, ipam }: Job, conf: NetConf, living: LivingOthers): Promise<void> {
+  if (living.putBack().length === 0) return;
+  const { restoreHostPorts } = await import('./restore-host-ports.ts');
+  await restoreHostPorts(kernel, conf, ipam, context.log, living.putBack());
 }
 
 /** A bridge that runs STP is one that others have made: its administrator decides whether it is needed. */

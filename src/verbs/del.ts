@@ -61,6 +61,10 @@ export async function del(context: Context): Promise<void> {
   } catch {
     for (const op of rules) attempt(() => kernel.apply([op], []));
   }
+  if (living.putBack().length > 0) {
+    const { restoreHostPorts } = await import('./restore-host-ports.ts');
+    await restoreHostPorts(kernel, conf, ipam, log, living.putBack());
+  }
   await removeUnreadHostPorts(kernel, [attachment], (_, error) => errors.push(asCniError(error)));
   await removeIptablesRules(conf, attachment, held, errors);
   try {

@@ -24,6 +24,7 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
       ...(conf.ipamTimeoutMs === undefined ? {} : { timeoutMs: conf.ipamTimeoutMs }),
     });
   }
+  const { hostPorts } = conf;
   return hostLocal({
     conf: conf.ipam,
     attachment,
@@ -34,5 +35,6 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
     hash: (containerID, ifname) => attachmentHash({ network: conf.name, containerID, ifname }),
     vethExists: (hash) => kernel.link('host', hostVethNameOf(hash)) !== undefined,
     pod: request.args.pod && `${request.args.pod.namespace}/${request.args.pod.name}`,
+    ports: hostPorts && (await import('../plan/kept-ports.ts')).formatKeptPorts(hostPorts),
   });
 }

@@ -20,16 +20,23 @@ export interface LivingOptions {
   addresses: readonly string[]; // its own: the network has their families
 }
 
+export type LivingOne = LivingAttachment & { attachment: Attachment };
+
+export interface LivingOthers extends Living {
+  /** Those that were asked for, because something was missing. */
+  putBack(): readonly LivingOne[];
+}
+
 /**
  * The network's other attachments, from leases and interfaces, for what somebody has removed of theirs. Read when it is asked for, and once.
  *
  * An attachment lives when the host's end of its pair is there, with its name and alias, and no ADD or DEL is at work on it: those see
  * to it themselves. Its addresses are those of its lease; where another plugin has the leases, those that its interface was given.
  */
-export function livingOthers(options: LivingOptions): Living {
+export function livingOthers(options: LivingOptions): LivingOthers {
   const { conf } = options;
   const masquerades = conf.ipMasq && conf.ipMasqBackend !== 'iptables';
-  let known: LivingAttachment[] | undefined;
+  let known: LivingOne[] | undefined;
   const others = () => {
     known ??= read(options);
     return known;
@@ -38,6 +45,7 @@ export function livingOthers(options: LivingOptions): Living {
     masqueraded: masquerades ? [...new Set(options.addresses.map(familyOf))] : [],
     checksSources: conf.macspoofchk,
     others,
+    putBack: () => known ?? [],
     local(family: Family) {
       const ips = others().flatMap((one) => one.ips.map((address) => ({ address })));
       return localPrefixes(conf, ips, family);
@@ -45,14 +53,14 @@ export function livingOthers(options: LivingOptions): Living {
   };
 }
 
-function read({ kernel, conf, ipam, log, salt, own }: LivingOptions): LivingAttachment[] {
+function read({ kernel, conf, ipam, log, salt, own }: LivingOptions): LivingOne[] {
   const links = new Map<string, LinkState>();
   for (const link of kernel.links('host', { kind: 'veth' })) links.set(link.name, link);
   const linkOf = (attachment: Attachment) => {
     const link = links.get(hostVethName(attachment));
     return link?.alias === hostVethAlias(attachment) ? link : undefined;
   };
-  const living: LivingAttachment[] = [];
+  const living: LivingOne[] = [];
   const ownName = hostVethName(own);
   for (const { attachment, addresses } of candidates(conf.name, ipam, links)) {
     const link = linkOf(attachment);
@@ -63,7 +71,7 @@ function read({ kernel, conf, ipam, log, salt, own }: LivingOptions): LivingAtta
     const withLength = (ip: string) =>
       prefixes.find((prefix) => prefix.startsWith(`${ip}/`)) ?? `${ip}/${ip.includes(':') ? 128 : 32}`;
     const ips = addresses?.map(withLength) ?? prefixes;
-    const one: LivingAttachment = { comment: attachmentComment(attachment), dev: link.name, ips };
+    const one: LivingOne = { attachment, comment: attachmentComment(attachment), dev: link.name, ips };
     // Another one may have been asked for, or be the container's own doing: it cannot be told from here, and must not be let through.
     const given = [
       ownContainerMac({}, salt(), attachment),

@@ -532,6 +532,73 @@ for (const build of builds) {
       t.equal(check().status, 0, 'the next ADD makes the rules anew');
     });
 
+    for (const command of ['ADD', 'DEL'] as const)
+      t.test(`after nft flush ruleset the next ${command} puts back the ports of living pods`, async (t) => {
+        const host = await Host.create(t, { plugin: build.path });
+        const machine = outside(host);
+        const ports = [tcp(8080), udp(5300), tcp(8081, 80, '192.0.2.2'), tcp(8081, 80, '2001:db8:ff::2')];
+        const conf = withPorts(ports);
+        const pod = host.container();
+        const { json: prevResult } = host.cni({ command: 'ADD', container: pod, conf });
+        pod.run(['ip', 'link', 'set', 'lo', 'up']);
+        const { pod: masked } = add(host, withPorts([tcp(9090)], { masqAll: true }));
+        const { pod: gone } = add(host, withPorts([tcp(9091)]));
+        const { pod: without } = add(host, network());
+        await serve(t, pod, 'pod', 'tcp,0.0.0.0,80', 'udp,0.0.0.0,53', 'tcp,::,80');
+        if (command === 'ADD') t.equal(host.cni({ command: 'DEL', container: without, conf: network() }).status, 0);
+        t.equal(host.cni({ command: 'DEL', container: gone, conf: network() }).status, 0);
+        const elements = () =>
+          [
+            'ports4',
+            'ports6',
+            'ports4.hostIP',
+            'ports6.hostIP',
+            'hairpin4',
+            'hairpin6',
+            'hairpin4.sources',
+            'loopback',
+          ].map((map) => {
+            const { stdout } = host.attempt(['nft', 'list', 'table', 'inet', 'tsbridge']);
+            const [, text = ''] = stdout.split(` ${map} {`);
+            return text
+              .split('\n\t}')[0]
+              ?.split(/[\n,]/)
+              .map((line) => line.replace(/elements = {| }$/g, '').trim())
+              .sort();
+          });
+        const before = elements();
+        t.equal(before[0]?.filter((line) => line.includes('comment')).length, 3);
+        host.run(['nft', 'flush', 'ruleset']);
+        const call = { command, container: without, conf: network() } as const;
+        t.equal(host.cni(command === 'ADD' ? { ...call, args: 'IP=10.1.0.5' } : call).status, 0);
+        t.strictSame(elements(), before);
+        t.equal(host.cni({ command: 'CHECK', container: pod, conf, prevResult }).stdout, '');
+        t.strictSame(
+          ask(machine, 'tcp,192.0.2.1,8080', 'udp,192.0.2.1,5300', 'tcp,192.0.2.2,8081', 'tcp,2001:db8:ff::2,8081'),
+          [...Array(3).fill('pod saw 192.0.2.9'), 'pod saw 2001:db8:ff::9'],
+        );
+        t.strictSame(ask(host, 'tcp,127.0.0.1,8080'), ['pod saw 10.1.0.1']);
+        t.match(host.run(['nft', 'list', 'chain', 'inet', 'tsbridge', 'loopback']), /iifname @loopback .* drop/);
+        for (const one of [pod, masked, without])
+          t.equal(host.cni({ command: 'DEL', container: one, netns: '', conf: network() }).status, 0);
+        t.equal(host.sysctl('net/ipv4/conf/prt0/route_localnet'), '0', 'the switch is taken back');
+        t.strictSame(leftovers(host), []);
+      });
+
+    t.test('a port that another pod has got since nft flush ruleset stays with it', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const [first, second] = [host.container(), host.container()];
+      const conf = withPorts([tcp(8080), tcp(8082)]);
+      t.equal(host.cni({ command: 'ADD', container: first, conf }).status, 0);
+      host.run(['nft', 'flush', 'ruleset']);
+      t.equal(host.cni({ command: 'ADD', container: second, conf: withPorts([tcp(8080)]) }).status, 0);
+      const map = host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']);
+      t.match(map, `tcp . 8080 comment "network=ports container=${second.id} interface=eth0" : 10.1.0.3 . 80`);
+      for (const container of [first, second])
+        t.equal(host.cni({ command: 'DEL', container, netns: '', conf: network() }).status, 0);
+      t.strictSame(leftovers(host), []);
+    });
+
     t.test('GC removes the ports of attachments that are gone, and no others', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const pods = [8080, 8081, 8082].map((port) => add(host, withPorts([tcp(port)])).pod);

@@ -82,6 +82,10 @@ class Delegate implements Ipam {
     return [];
   }
 
+  keptPorts(): undefined {
+    return undefined;
+  }
+
   settledLeases(): undefined {
     return undefined;
   }

@@ -16,7 +16,12 @@ export interface Entry {
   ips: string[];
   /** `<namespace>/<name>` of the pod, for people. Absent: the runtime did not say, or another plugin made the leases. */
   pod?: string;
+  /** The ports of the host that lead to it, in the words of plan/kept-ports.ts: for when somebody has emptied nf_tables. Absent: none. */
+  ports?: string;
 }
+
+/** A link target has at most 4095 bytes (PATH_MAX). More ports than fit are not kept. */
+export const mostPorts = 3500;
 
 /** Boot ids are random (RFC 9562, version 4): 32 bits tell those of one machine apart. */
 export const shortBoot = (bootId: string): string => bootId.trim().slice(0, 8).toLowerCase();
@@ -24,20 +29,26 @@ export const shortBoot = (bootId: string): string => bootId.trim().slice(0, 8).t
 /** Names of Kubernetes (RFC 1123): whatever else CNI_ARGS may hold is not kept. It is shown on terminals. */
 export const isPod = (text: string): boolean => /^[a-z0-9.-]{1,63}\/[a-z0-9.-]{1,253}$/.test(text);
 
-/** An entry as the target of its symbolic link: `1f0c2d3e.1,t5kq2x,10.1.2.3,2001:db8::3,default/web`. */
-export function formatEntry({ life, written, ips, pod }: Entry): string {
+/** An entry as the target of its symbolic link: `1f0c2d3e.1,t5kq2x,10.1.2.3,2001:db8::3,default/web,+own;tcp/8080/80`. */
+export function formatEntry({ life, written, ips, pod, ports }: Entry): string {
   const boot = life ? (life.cookie === undefined ? life.boot : `${life.boot}.${life.cookie}`) : '-';
-  return `${boot},${written.toString(36)},${ips.join(',')}${pod === undefined ? '' : `,${pod}`}`;
+  return `${boot},${written.toString(36)},${ips.join(',')}${pod === undefined ? '' : `,${pod}`}${ports === undefined ? '' : `,+${ports}`}`;
 }
 
 /** The entry that a link target holds, or undefined when it holds none. */
 export function parseEntry(target: string): Entry | undefined {
   const [made = '', written = '', ...ips] = target.split(',');
+  const ports = ips.at(-1)?.startsWith('+') ? ips.pop()?.slice(1) : undefined;
   // No address has a slash.
   const pod = ips.at(-1)?.includes('/') ? ips.pop() : undefined;
   if (ips.length === 0 || written.length > 9 || !consistsOf(written, base36)) return undefined;
   if (pod !== undefined && !isPod(pod)) return undefined;
-  const entry = { written: Number.parseInt(written, 36), ips, ...(pod === undefined ? {} : { pod }) };
+  const entry = {
+    written: Number.parseInt(written, 36),
+    ips,
+    ...(pod === undefined ? {} : { pod }),
+    ...(ports === undefined ? {} : { ports }),
+  };
   if (made === '-') return { ...entry, life: undefined };
   const dot = made.indexOf('.');
   const boot = dot < 0 ? made : made.slice(0, dot);

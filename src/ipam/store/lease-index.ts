@@ -206,8 +206,8 @@ export class LeaseIndex {
   }
 }
 
-/** The entry of one attachment. */
-function readEntry(place: Place, hash: string): Entry | undefined {
+/** The entry of one attachment. Changes nothing, and needs no lock when a hint is enough. */
+export function readEntry(place: Place, hash: string): Entry | undefined {
   try {
     const target = readlinkIfThere(`${place.own}/${hash}`);
     return target === undefined ? undefined : parseEntry(target);

@@ -259,7 +259,7 @@ function stepsOf(ops: readonly FirewallOp[], living: Living | undefined, hostPor
         stepIn(adding, 'hostports', op, hostPorts().add).add(op, i);
         break;
       case 'hostport.loopback':
-        stepIn(adding, 'hostports', op, hostPorts().add).addLoopback(op.dev, i);
+        stepIn(adding, 'hostports', op, hostPorts().add).addLoopback(op, i);
         break;
       case 'hostport.del': {
         const known = deleting.find((part) => part.key === 'hostports')?.step as ReturnType<HostPortSteps['del']>;

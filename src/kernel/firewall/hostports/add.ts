@@ -94,7 +94,7 @@ export class HostPortAdd implements Step {
   private readonly entries: MapElement[] = [];
   private readonly sources = new Map<Family, string[]>();
   private readonly wanted = new Set<Part>();
-  private loopbackDev: { dev: string; op: number } | undefined;
+  private loopbackDev: { dev: string; isOurs: boolean; op: number } | undefined;
   private existing: Part[] = [];
   private isOnLoopback = false; // the set has loopbackDev
   private missing: RuleSpec[] = [];
@@ -123,8 +123,8 @@ export class HostPortAdd implements Step {
     this.sources.set(family, [...known, ...how.subnets.filter((prefix) => !known.includes(prefix))]);
   }
 
-  addLoopback(dev: string, op: number): void {
-    this.loopbackDev = { dev, op };
+  addLoopback({ dev, isOurs }: Extract<Op, { op: 'hostport.loopback' }>, op: number): void {
+    this.loopbackDev = { dev, isOurs: isOurs === true, op };
   }
 
   mark(changed: boolean[]): void {
@@ -160,7 +160,8 @@ export class HostPortAdd implements Step {
     }
     this.isOnLoopback = this.loopbackDev !== undefined && elements[this.entries.length]?.errno === 0;
     // NB: only now: whoever takes route_localnet back does so before the set goes.
-    if (this.loopbackDev && this.loopback.look(this.loopbackDev.dev, this.isOnLoopback)) this.wanted.add('loopback');
+    const isOurs = this.isOnLoopback || (this.loopbackDev?.isOurs ?? false);
+    if (this.loopbackDev && this.loopback.look(this.loopbackDev.dev, isOurs)) this.wanted.add('loopback');
 
     const rules =
       this.existing.length > 0

@@ -23,11 +23,11 @@ export class Loopback {
     this.sysctls = sysctls;
   }
 
-  /** Reads the switch, after the set was read. Whether it is ours to switch. */
-  look(dev: string, isInSet: boolean): boolean {
+  /** Reads the switch, after the set was read. Whether it is ours to switch; `isOurs` when that is known. */
+  look(dev: string, isOurs: boolean): boolean {
     this.dev = dev;
     const value = this.sysctls.readSysctl(keyOf(dev));
-    this.isOn = isInSet || value === '0';
+    this.isOn = isOurs || value === '0';
     return this.isOn;
   }
 

@@ -17,6 +17,17 @@ const rows: [string, Entry, string][] = [
     { life: { boot: '1f0c2d3e', cookie: '1' }, written: 1763668800, ips: ['10.1.2.3'], pod: 'kube-system/coredns-0' },
     '1f0c2d3e.1,t61jk0,10.1.2.3,kube-system/coredns-0',
   ],
+  [
+    'with ports of the host',
+    {
+      life: { boot: '1f0c2d3e' },
+      written: 1763668800,
+      ips: ['10.1.2.3'],
+      pod: 'default/web',
+      ports: 'own;tcp/8080/80',
+    },
+    '1f0c2d3e,t61jk0,10.1.2.3,default/web,+own;tcp/8080/80',
+  ],
   ['perhaps written by a person', { life: undefined, written: 0, ips: ['10.1.2.3'] }, '-,0,10.1.2.3'],
 ];
 
