@@ -149,7 +149,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
       ],
       'what goes with a new link has no inverse of its own',
     );
-    t.equal(applied.changed?.length, 13, 'every change is logged, the wait is not');
+    t.equal(applied.changed?.length, 14, 'every change is logged, the wait is not');
     t.strictSame(vethState.value, {
       index: shown.ifindex,
       name: 'veth1',

@@ -30,6 +30,8 @@ export interface CrashSweep {
 export interface SystemCall {
   name: string;
   nth: number;
+  /** On a descriptor by which the threads of Node.js wake each other: it ends itself when the kernel breaks its word there (libuv, uv__async_io). */
+  isEngines: boolean;
 }
 
 interface Calls {
@@ -42,24 +44,24 @@ export const prepared = (verb: Verb) => (verb === 'ADD' ? '' : 'call ADD b');
 
 /** The system calls of a call, in its main thread. */
 export async function systemCallsOf(stage: Stage, verb: Verb): Promise<Calls> {
-  const words = ['strace', '-ff', '-qq', '-s', '16', '-o', '/run/torture/trace'];
+  const words = ['strace', '-ff', '-qq', '-y', '-s', '16', '-o', '/run/torture/trace'];
   await stage.play(`rm -f /run/torture/trace*\n${prepared(verb)}\nvictim ${verb} b`, words);
   const main = (await stage.play("cat $(grep -l '^execve' /run/torture/trace.* | head -1)\ncall DEL b"))[0]?.text ?? '';
   const lines = main.split('\n').filter((line) => /^\w+\(/.test(line));
-  const firstOwn = lines.findIndex((line) => /^(read\(0,|ppoll\(\[\{fd=0, events=POLLIN)/.test(line));
+  const firstOwn = lines.findIndex((line) => /^(read\(0<|ppoll\(\[\{fd=0<[^>]*>, events=POLLIN)/.test(line));
   if (firstOwn < 0) throw new Error(`no call of ours: ${main.slice(-2000)}`);
   const counts = new Map<string, number>();
   const all = lines.map((line) => {
     const name = line.slice(0, line.indexOf('('));
     const nth = (counts.get(name) ?? 0) + 1;
     counts.set(name, nth);
-    return { name, nth };
+    return { name, nth, isEngines: /^\w+\(([3-9]|\d\d)<(anon_inode:\[event|pipe:)/.test(line) };
   });
   return { all, firstOwn };
 }
 
 /** The words before an executable with which strace does something at one of its system calls. NB: with --seccomp-bpf a signal would be lost. */
-export const meddling = ({ name, nth }: SystemCall, how: string): string[] => [
+export const meddling = ({ name, nth }: Pick<SystemCall, 'name' | 'nth'>, how: string): string[] => [
   ...['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${name}`],
   ...['-e', `inject=${name}:${how}:when=${nth}`],
 ];

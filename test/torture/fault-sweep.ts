@@ -58,7 +58,7 @@ export async function faultSweep({ build, network, verb, isFirst, step }: FaultS
   return row(what, async () => {
     using stage = await Stage.set(build, network, { isFirst });
     const { all, firstOwn } = await systemCallsOf(stage, verb);
-    const own = all.slice(firstOwn - 1);
+    const own = all.slice(firstOwn - 1).filter(({ isEngines }) => !isEngines);
     const points = own.flatMap((call) => (errnos[call.name] ?? []).map((errno) => ({ call, errno })));
     const faults = new Faults();
     let ran = 0;
