@@ -14,7 +14,7 @@ export interface Host {
   /** Whether a descriptor is a terminal, or /dev/null. */
   isDevice(fd: number): boolean;
   sys: SystemCalls;
-  /** /proc/sys/kernel/random/boot_id: another one after every boot. */
+  /** /proc/sys/kernel/random/boot_id: another one after every boot. '' when it cannot be read. */
   bootId(): string;
   /** From now on signals that ask the process to end are remembered instead. */
   holdSignals(): void;

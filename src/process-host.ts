@@ -33,7 +33,7 @@ export function processHost(startedAt: number): Host {
     isDevice,
     sys: systemCalls,
     bootId: () => {
-      boot ??= readShortFile('/proc/sys/kernel/random/boot_id');
+      boot ??= readBootId();
       return boot;
     },
     holdSignals: () => engine.holdSignals(),
@@ -43,6 +43,15 @@ export function processHost(startedAt: number): Host {
     },
     elapsedMs: () => Math.round((nowMs() - startedAt) * 10) / 10,
   };
+}
+
+/** '' when it cannot be read: another /proc/sys may be mounted there. */
+function readBootId(): string {
+  try {
+    return readShortFile('/proc/sys/kernel/random/boot_id');
+  } catch {
+    return '';
+  }
 }
 
 const errnoOf = (error: unknown) => (error instanceof SystemError ? error.code : undefined);

@@ -50,6 +50,8 @@ export interface HostLocalOptions {
    * from before the lock was taken would make an ADD that has just ended look dead. Undefined in a process that only does IPAM.
    */
   vethExists: ((hash: string) => boolean) | undefined;
+  /** Attachments of the network that live and are not known, asked under the lock, and only when all leases had to be read. */
+  unleased?: Place['unleased'];
   /** The pod, `<namespace>/<name>`: for `ipam.sticky`, the same for each of its incarnations, and for people. */
   pod: string | undefined;
   /** The ports of the host that lead to the attachment, to be kept with its lease (Entry.ports). */
@@ -80,7 +82,7 @@ class HostLocalIpam implements HostLocal {
 
   constructor(options: HostLocalOptions) {
     this.options = options;
-    const { conf, attachment, sys, log, hash, vethExists } = options;
+    const { conf, attachment, sys, log, hash, vethExists, unleased } = options;
     const boot = shortBoot(options.bootId);
     const dir = `${conf.dataDir}/${attachment.network}`;
     this.place = {
@@ -92,6 +94,7 @@ class HostLocalIpam implements HostLocal {
       hash,
       life: options.hostCookie && vethExists ? { boot, cookie: options.hostCookie.toString(36) } : { boot },
       ...(vethExists ? { vethExists } : {}),
+      ...(unleased ? { unleased } : {}),
       reclaimed: (containerID, ifname) => void this.reclaimed.push({ containerID, ifname }),
     };
     this.store = new Store(this.place, conf.lockTimeoutMs);

@@ -4,6 +4,7 @@ import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { attachmentHash, hostVethNameOf } from '../plan/names.ts';
 import type { Context } from './context.ts';
+import { unleased } from './unleased.ts';
 
 /**
  * The IPAM that the configuration names: host-local inside the process, any other one run from CNI_PATH. Undefined: none, an L2 network.
@@ -33,6 +34,7 @@ export async function openIpam(context: Context, kernel: Kernel, attachment: Att
     bootId: context.bootId(),
     hostCookie: kernel.hostCookie,
     hash: (containerID, ifname) => attachmentHash({ network: conf.name, containerID, ifname }),
+    unleased: (isKnown) => unleased(kernel, conf.name, isKnown),
     vethExists: (hash) => kernel.link('host', hostVethNameOf(hash)) !== undefined,
     pod: request.args.pod && `${request.args.pod.namespace}/${request.args.pod.name}`,
     ports: hostPorts && (await import('../plan/kept-ports.ts')).formatKeptPorts(hostPorts),

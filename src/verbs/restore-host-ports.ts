@@ -1,6 +1,4 @@
-import type { Attachment } from '../cni/attachment.ts';
-import type { HostPortsConf, NetConf } from '../cni/netconf.ts';
-import type { ResultIp } from '../cni/result.ts';
+import type { NetConf } from '../cni/netconf.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Logger } from '../log/logger.ts';
@@ -30,20 +28,13 @@ export async function restoreHostPorts(
     const results = own.map((address) => ({ address }));
     try {
       await kernel.loadHostPorts();
-      kernel.apply(restoredHostPortOps(conf, hostPorts, attachment, results), []);
+      const ops = hostPortOps({ ...conf, hostPorts }, attachment, results, gatewayDevice(conf));
+      kernel.apply(ops.map(asBefore), []);
     } catch (error) {
       log.warn('host ports could not be put back', { comment, error: String(error) });
     }
   }
 }
 
-/** The operations that map an attachment's ports again. route_localnet is still on as they needed it, and what it lets in has to be dropped again. */
-export const restoredHostPortOps = (
-  conf: NetConf,
-  kept: HostPortsConf,
-  attachment: Attachment,
-  ips: readonly ResultIp[],
-): Op[] =>
-  hostPortOps({ ...conf, hostPorts: kept }, attachment, ips, gatewayDevice(conf)).map((op) =>
-    op.op === 'hostport.loopback' ? { ...op, isOurs: true } : op,
-  );
+/** The switch is still on as these ports needed it, and what it lets in has to be dropped again. */
+const asBefore = (op: Op): Op => (op.op === 'hostport.loopback' ? { ...op, isOurs: true } : op);

@@ -24,7 +24,13 @@ export interface Entry {
 export const mostPorts = 3500;
 
 /** Boot ids are random (RFC 9562, version 4): 32 bits tell those of one machine apart. */
-export const shortBoot = (bootId: string): string => bootId.trim().slice(0, 8).toLowerCase();
+export function shortBoot(bootId: string): string {
+  const short = bootId.trim().slice(0, 8).toLowerCase();
+  return short.length === 8 && consistsOf(short, base36.slice(0, 16)) ? short : unknownBoot;
+}
+
+/** Of a process that could not read the boot id: it may be any. */
+export const unknownBoot = '00000000';
 
 /** Names of Kubernetes (RFC 1123): whatever else CNI_ARGS may hold is not kept. It is shown on terminals. */
 export const isPod = (text: string): boolean => /^[a-z0-9.-]{1,63}\/[a-z0-9.-]{1,253}$/.test(text);

@@ -1,5 +1,5 @@
 import { close, fstat } from '../../linux/files.ts';
-import type { Entry } from './index-entry.ts';
+import { type Entry, unknownBoot } from './index-entry.ts';
 import { openLease } from './lease-file.ts';
 import type { Place } from './location.ts';
 import { tryFlock } from './lock.ts';
@@ -29,7 +29,7 @@ export function isProvablyDead(place: Place, hash: string, entry: Entry): boolea
       if (typeof content === 'string' || place.hash(content.containerID, content.ifname) !== hash) return false;
       const { ino, mtimeMs } = fstat(file.fd);
       if (!isWrittenAt(entry, Math.floor(mtimeMs / 1000))) return false;
-      if (!isOfThisBoot(place, entry) || locked.has(ino)) continue;
+      if (!mayBeOfThisBoot(place, entry) || locked.has(ino)) continue;
       if (!tryFlock(place.sys, file.fd)) return false;
       locked.add(ino);
     }
@@ -40,14 +40,19 @@ export function isProvablyDead(place: Place, hash: string, entry: Entry): boolea
   }
 }
 
-/** Whether the attachment was made in this boot: what an earlier one has left is gone, but for its leases. */
-export const isOfThisBoot = (place: Place, { life }: Entry) => life?.boot === place.life.boot;
+/**
+ * Whether the attachment was made in this boot, as far as can be told: what an earlier one has left is gone, but for its leases. Whoever could not
+ * read the boot id proves nothing by it.
+ */
+export const mayBeOfThisBoot = (place: Place, { life }: Entry) =>
+  life?.boot === place.life.boot || life?.boot === unknownBoot || place.life.boot === unknownBoot;
 
 /** The same without a look at the lease files: false is certain, true is not. */
 export function mayBeDead(place: Place, hash: string, entry: Entry): boolean {
   const { life } = entry;
   if (life === undefined) return false;
-  if (!isOfThisBoot(place, entry)) return true;
+  if (!mayBeOfThisBoot(place, entry)) return true;
+  // NB: the same cookie is the same namespace, or that of another boot.
   if (life.cookie === undefined || life.cookie !== place.life.cookie || !place.vethExists) return false;
   try {
     return !place.vethExists(hash);

@@ -7,8 +7,9 @@ import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts
 import { LeaseIndex } from './lease-index.ts';
 import type { Place } from './location.ts';
 import { isLockedByAnother, type LockPatience, StoreLock, tryFlock } from './lock.ts';
-import { isOfThisBoot, isProvablyDead, mayBeDead } from './provably-dead.ts';
+import { isProvablyDead, mayBeDead, mayBeOfThisBoot } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
+import { restoreLost } from './restore-lost.ts';
 import type { AttachmentLease } from './settled-leases.ts';
 
 /** What an attachment holds. */
@@ -106,6 +107,7 @@ export class Store implements Disposable {
     try {
       const index = LeaseIndex.open(this.place);
       try {
+        restoreLost(this.place, index);
         const result = body(new LockedStore(this.place, index));
         index.seal();
         return result;
@@ -236,7 +238,7 @@ export class LockedStore {
     const entry = this.index.get(hash);
     if (!entry || !isProvablyDead(this.place, hash, entry)) return false;
     this.place.log.warn('addresses of a dead attachment reclaimed', { network: this.place.network, ips: entry.ips });
-    const owner = isOfThisBoot(this.place, entry) ? this.ownerOf(entry) : undefined;
+    const owner = mayBeOfThisBoot(this.place, entry) ? this.ownerOf(entry) : undefined;
     this.release({ hash, ips: entry.ips });
     if (owner) this.place.reclaimed?.(owner.containerID, owner.ifname);
     return true;
@@ -324,7 +326,7 @@ export class LockedStore {
       return undefined;
     }
     const lease = { containerID: owner?.containerID ?? '', ifname: owner?.ifname ?? '', ips: [...files.keys()] };
-    const mayHaveMore = owner !== undefined && (entry.life === undefined || isOfThisBoot(this.place, entry));
+    const mayHaveMore = owner !== undefined && (entry.life === undefined || mayBeOfThisBoot(this.place, entry));
     return { hash, lease, files, fds, mayHaveMore };
   }
 

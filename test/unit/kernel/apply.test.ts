@@ -167,11 +167,9 @@ t.test(
       throw new Error('not used here');
     };
     const firewall: Firewall = {
-      apply: (ops, _, changed = []) => {
+      apply: (ops) => {
         applied.push([...ops]);
-        for (const i of ops.keys()) changed[i] = i !== 1;
-        if (applied.length === 3) throw new Error('what follows the transaction failed');
-        return changed;
+        return ops.map((_, i) => i !== 1);
       },
       masqueraded: unused,
       spoofChecked: unused,
@@ -209,9 +207,6 @@ t.test(
       { op: 'bridge.reap', dev: 'cni0' },
       { op: 'masq.del', network: 'net', address: '10.1.0.7', comment: 'c' },
     ]);
-    undo.length = 0;
-    t.throws(() => kernel.apply([masq('10.1.0.8')], undo), { message: 'what follows the transaction failed' });
-    t.strictSame(undo, [{ op: 'masq.del', network: 'net', address: '10.1.0.8', comment: 'c' }], 'it is done');
   },
 );
 
