@@ -30,7 +30,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-arm64 test-fresh report
+.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -77,6 +77,10 @@ test-arm64: setup-arm64 ## The walk-through and more on an emulated arm64 machin
 test-fresh: require-root ## What a newcomer does, on a Debian with nothing but make, git, Node.js and npm
 	@scripts/setup fresh
 	@scripts/test-fresh
+
+test-torture: all node_modules/.tap-ready setup-vm setup-test ## Kills, faults and signals at every point; an hour or more; writes docs/reliability.md
+	@scripts/require-root
+	@$(RUN) node test/torture/run.ts
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts

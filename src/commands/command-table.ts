@@ -135,7 +135,7 @@ load, that others shadow, or whose plugins are missing. Changes nothing. The exi
     summary: 'puts back what living pods have lost',
     about: `After nft flush ruleset, a reload of a firewall, or a bridge that somebody took down: sets right what ADD had made for the pods that are \
 alive, from leases, interfaces and configured networks, without restarting one of them: bridges and ports that are down, forwarding, \
-masquerading, checks of MAC addresses. Mapped ports are not among it: only the runtime knows them. Lists what it does first.`,
+masquerading, checks of MAC addresses, mapped ports. Lists what it does first.`,
     options: [dataDir, { name: '--dry-run', about: 'lists it, and changes nothing', key: 'dryRun' }],
     example: { line: 'tsbridge repair --dry-run', about: 'what would be done' },
     load: async () => (await import('./repair.ts')).repairCommand,

@@ -7,10 +7,14 @@ import { openKernel } from '../kernel/open-kernel.ts';
 import { sleep } from '../linux/system-calls.ts';
 import { silent } from '../log/logger.ts';
 import { macOfAddress, ownContainerMac } from '../plan/addresses.ts';
+import { isSamePort } from '../plan/drift.ts';
+import { hostPorts, masqueradeOf } from '../plan/host-ports.ts';
+import { parseKeptPorts } from '../plan/kept-ports.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
 import { attachmentComment } from '../plan/names.ts';
 import { type Op, show } from '../plan/op.ts';
 import { nodeSalt } from '../verbs/node-salt.ts';
+import { restoredHostPortOps } from '../verbs/restore-host-ports.ts';
 import type { CliOptions } from './command-table.ts';
 import { bare, type Known, type NodeState, readNode } from './node-state.ts';
 
@@ -71,6 +75,7 @@ function repairsOf(kernel: Kernel, node: NodeState, conf: NetConf, salt: string)
     repairs.push(...masquerading(kernel, conf, pods));
   }
   if (conf.macspoofchk) repairs.push(...spoofChecks(kernel, conf, pods, salt));
+  repairs.push(...mappedPorts(kernel, node, conf, pods));
   return repairs;
 }
 
@@ -98,6 +103,23 @@ function masquerading(kernel: Kernel, conf: NetConf, pods: readonly Known[]): Re
       const op: Op = { op: 'masq.add', network, address, local: prefixes, comment };
       return [{ op, ...(known.link ? { dev: known.link.name } : {}) }];
     });
+  });
+}
+
+/** Those that are kept beside a pod's lease, unless another one has got one of them meanwhile. */
+function mappedPorts(kernel: Kernel, { attachments }: NodeState, conf: NetConf, pods: readonly Known[]): Repair[] {
+  const there = attachments.flatMap((known) => known.hostPorts);
+  return pods.flatMap((known): Repair[] => {
+    const kept = known.entry?.ports === undefined ? undefined : parseKeptPorts(known.entry.ports);
+    if (!kept) return [];
+    const { network, containerID, ifname, link } = known;
+    const ips = prefixesOf(known).map((address) => ({ address }));
+    const wanted = hostPorts(kept, ips);
+    const found = wanted.map((port) => there.find((one) => isSamePort(one, port)));
+    if (found.some((port) => port && port.comment !== commentOf(known))) return [];
+    if (found.every((port) => port) && kernel.hostPortGaps(wanted, masqueradeOf(kept)).length === 0) return [];
+    const ops = restoredHostPortOps(conf, kept, { network, containerID, ifname }, ips);
+    return ops.map((op) => ({ op, ...(link ? { dev: link.name } : {}) }));
   });
 }
 

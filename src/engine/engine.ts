@@ -91,5 +91,5 @@ export interface Ended {
 /** How long a program that was told to stop is waited for. */
 export const farewellMs = 2000;
 
-/** Signals that ask a process to end, as they are held. asm-generic/signal.h */
-export const heldSignals = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
+/** Signals that ask a process to end, as they are held; SIGXCPU a second before the limit on its time does (setrlimit(2)). asm-generic/signal.h */
+export const heldSignals = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1, SIGXCPU: 24 } as const;

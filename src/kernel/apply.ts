@@ -250,15 +250,20 @@ export class Application implements Surroundings {
 
   private applyFirewall(ops: readonly FirewallOp[]): void {
     const started = nowMs();
-    const changed = this.whateverTheAnswer(
-      () => ops.flatMap((op) => firewallInverse(op, [])),
-      () => this.options.firewall().apply(ops, this.options.living),
-    );
-    const ms = elapsed(started);
-    for (const [i, op] of ops.entries()) {
-      if (!changed[i]) continue;
-      this.undo.push(...firewallInverse(op, this.undo));
-      this.changed(op, ms);
+    const changed = ops.map(() => false);
+    try {
+      this.whateverTheAnswer(
+        () => ops.flatMap((op) => firewallInverse(op, [])),
+        () => this.options.firewall().apply(ops, this.options.living, changed),
+      );
+    } finally {
+      // What comes after the transaction may fail: a switch of the kernel, flows to be forgotten.
+      const ms = elapsed(started);
+      for (const [i, op] of ops.entries()) {
+        if (!changed[i]) continue;
+        this.undo.push(...firewallInverse(op, this.undo));
+        this.changed(op, ms);
+      }
     }
   }
 

@@ -101,9 +101,9 @@ export interface BridgeRequest {
   vlanFiltering: boolean;
 }
 
-/** `ip link add name DEV address MAC [mtu MTU] up type bridge [vlan_filtering 1]` */
+/** `ip link add name DEV address MAC [mtu MTU] type bridge [vlan_filtering 1]` */
 export function newBridge({ dev, mac, mtu, vlanFiltering }: BridgeRequest): Message {
-  const writer = begin(dev, IFF.UP);
+  const writer = begin(dev);
   writer.bytes(IFLA.ADDRESS, macToBytes(mac));
   if (mtu) writer.u32(IFLA.MTU, mtu);
   writer.text(IFLA.IFNAME, dev);

@@ -82,11 +82,13 @@ function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapsho
     required: false,
   };
   if (!bridge) {
-    const ops: Op[] = [
+    // Up last: that is how others know, should this process be killed in between, that the rest has been done.
+    return [
       { op: 'bridge.add', dev: conf.bridge, mac: bridgeMac(salt, conf.bridge), mtu: conf.mtu, vlanFiltering },
+      acceptRa,
+      withoutDad(conf.bridge),
+      { op: 'bridge.set', dev: conf.bridge, ...(conf.promiscMode ? { promisc: true } : {}), up: true },
     ];
-    if (conf.promiscMode) ops.push({ op: 'bridge.set', dev: conf.bridge, promisc: true });
-    return [...ops, acceptRa, withoutDad(conf.bridge)];
   }
   const { link } = bridge;
   const set: Extract<Op, { op: 'bridge.set' }> = { op: 'bridge.set', dev: conf.bridge };
@@ -100,8 +102,11 @@ function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapsho
   }
   if (!link.up) set.up = true;
   if (Object.keys(set).length === 2) return [];
+  const isHalfMade = !link.up && set.mac === undefined;
   // A bridge that others have made may be how the node reaches its own router.
-  return advertised.some(({ dev }) => dev === conf.bridge) ? [set] : [set, acceptRa];
+  return advertised.some(({ dev }) => dev === conf.bridge)
+    ? [set]
+    : [acceptRa, ...(isHalfMade ? [withoutDad(conf.bridge)] : []), set];
 }
 
 /**

@@ -91,7 +91,7 @@ const prefixOf = (op: { in?: Where }) => (op.in === 'container' ? '[container] '
 export function show(op: Op): string {
   switch (op.op) {
     case 'bridge.add':
-      return `ip link add ${op.dev} address ${op.mac}${op.mtu ? ` mtu ${op.mtu}` : ''} up type bridge${op.vlanFiltering ? ' vlan_filtering 1' : ''}`;
+      return `ip link add ${op.dev} address ${op.mac}${op.mtu ? ` mtu ${op.mtu}` : ''} type bridge${op.vlanFiltering ? ' vlan_filtering 1' : ''}`;
     case 'bridge.set':
       return [
         `ip link set ${op.dev}`,

@@ -1,4 +1,6 @@
-import type { NetConf } from '../cni/netconf.ts';
+import type { Attachment } from '../cni/attachment.ts';
+import type { HostPortsConf, NetConf } from '../cni/netconf.ts';
+import type { ResultIp } from '../cni/result.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Logger } from '../log/logger.ts';
@@ -28,13 +30,20 @@ export async function restoreHostPorts(
     const results = own.map((address) => ({ address }));
     try {
       await kernel.loadHostPorts();
-      const ops = hostPortOps({ ...conf, hostPorts }, attachment, results, gatewayDevice(conf));
-      kernel.apply(ops.map(asBefore), []);
+      kernel.apply(restoredHostPortOps(conf, hostPorts, attachment, results), []);
     } catch (error) {
       log.warn('host ports could not be put back', { comment, error: String(error) });
     }
   }
 }
 
-/** The switch is still on as these ports needed it, and what it lets in has to be dropped again. */
-const asBefore = (op: Op): Op => (op.op === 'hostport.loopback' ? { ...op, isOurs: true } : op);
+/** The operations that map an attachment's ports again. route_localnet is still on as they needed it, and what it lets in has to be dropped again. */
+export const restoredHostPortOps = (
+  conf: NetConf,
+  kept: HostPortsConf,
+  attachment: Attachment,
+  ips: readonly ResultIp[],
+): Op[] =>
+  hostPortOps({ ...conf, hostPorts: kept }, attachment, ips, gatewayDevice(conf)).map((op) =>
+    op.op === 'hostport.loopback' ? { ...op, isOurs: true } : op,
+  );

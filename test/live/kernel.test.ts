@@ -17,6 +17,7 @@ const ask = (host: Host, argv: string[], calls: Call[]): Answer[] =>
   (JSON.parse(host.run(argv, { stdin: JSON.stringify(calls) })) as Given[]).map(({ ms, ...given }) => given);
 
 const bridge: Op = { op: 'bridge.add', dev: 'cni0', mac: '02:00:00:00:00:01', mtu: 1400, vlanFiltering: false };
+const bridgeUp: Op = { op: 'bridge.set', dev: 'cni0', up: true };
 const veth: Op = {
   op: 'veth.add',
   dev: 'veth1',
@@ -53,6 +54,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
       { call: 'link', in: 'container', dev: 'eth0' },
       apply(
         bridge,
+        bridgeUp,
         { op: 'sysctl.set', in: 'host', key: 'net/ipv6/conf/cni0/accept_ra', value: '0', required: false },
         veth,
         { op: 'port.set', dev: 'veth1', hairpin: true, isolated: true },
@@ -147,7 +149,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
       ],
       'what goes with a new link has no inverse of its own',
     );
-    t.equal(applied.changed?.length, 13, 'every change is logged, the wait is not');
+    t.equal(applied.changed?.length, 14, 'every change is logged, the wait is not');
     t.strictSame(vethState.value, {
       index: shown.ifindex,
       name: 'veth1',
@@ -445,7 +447,7 @@ t.test('the kernel', { skip: missing('bridge', 'tcpdump') }, async (t) => {
     const wait: Op = { op: 'wait.dad', in: 'container', dev: 'eth0', timeoutMs: 10_000 };
     const answers = ask(host, argv, [
       open(pod),
-      apply(bridge, veth, address('host', 'cni0', 'fd00::1/64'), { ...dad, prefix: 'fd00::7/64' }, up, wait),
+      apply(bridge, bridgeUp, veth, address('host', 'cni0', 'fd00::1/64'), { ...dad, prefix: 'fd00::7/64' }, up, wait),
       { call: 'addresses', in: 'container', dev: 'eth0' },
       apply({ ...dad, prefix: 'fd00::8/64' }, { ...wait, timeoutMs: 1 }),
       apply(dad, wait),

@@ -34,8 +34,11 @@ for (const build of builds) {
     const nothing = { status: 0, stdout: 'nothing to repair\n', stderr: '' };
     t.match(repair(), nothing, 'before any pod');
     const pods = [host.container(), host.container()];
-    const results = pods.map((container) => {
-      const { status, stdout, json } = host.cni({ command: 'ADD', container, conf });
+    const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }];
+    const results = pods.map((container, i) => {
+      // The first has ports of the host.
+      const ported = { ...conf, capabilities: { portMappings: true }, runtimeConfig: { portMappings } };
+      const { status, stdout, json } = host.cni({ command: 'ADD', container, conf: i === 0 ? ported : conf });
       t.equal(status, 0, stdout);
       return json;
     });

@@ -10,12 +10,13 @@
 #include "snapshot.h"
 
 // Whoever is started without stdin, stdout or stderr must not get a file of the store as one of them. Node.js does the
-// same (PlatformInit, src/node.cc). Without /dev/null anything will do that can neither be read nor written.
+// same (PlatformInit, src/node.cc). Without /dev/null anything will do that can neither be read nor written. stdout can
+// not be written either way: an answer that nobody gets must not be taken for given.
 static void open_standard_descriptors(void) {
   struct pollfd standard[] = {{.fd = STDIN_FILENO}, {.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
   poll(standard, 3, 0);
   for (int i = 0; i < 3; i++) {
-    if (standard[i].revents & POLLNVAL && open("/dev/null", O_RDWR) < 0)
+    if (standard[i].revents & POLLNVAL && open("/dev/null", i == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
       open("/", O_PATH);
   }
 }

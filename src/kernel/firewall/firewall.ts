@@ -54,8 +54,7 @@ class NftFirewall implements Firewall {
     this.neighbourhood = neighbourhood;
   }
 
-  apply(ops: readonly FirewallOp[], living?: Living): boolean[] {
-    const changed = ops.map(() => false);
+  apply(ops: readonly FirewallOp[], living?: Living, changed = ops.map(() => false)): boolean[] {
     const parts = stepsOf(ops, living, () => this.hostPortSteps());
     const socket = this.socket();
     if (!socket) {
@@ -67,10 +66,8 @@ class NftFirewall implements Firewall {
       parts.map(({ step }) => step),
       (one) => show((parts.find(({ step }) => step === one) as Part).op),
     );
-    for (const { step } of parts) {
-      step.mark(changed);
-      step.finish?.();
-    }
+    for (const { step } of parts) step.mark(changed);
+    for (const { step } of parts) step.finish?.();
     return changed;
   }
 

@@ -36,10 +36,11 @@ export const isFirewallOp = (op: Op): op is FirewallOp =>
 export interface Firewall {
   /**
    * Carries out the operations, which follow each other in the plan, in one transaction: all or none.
-   * Gives, for each, whether it changed anything: something that was there already (add) or was not there (del) has not.
+   * Gives, for each, whether it changed anything: something that was there already (add) or was not there (del) has not. Given `changed`, it says so
+   * there, too: what has to follow the transaction may fail, and the transaction is done then.
    * Where a table, a set or a rule of the network is missing, what `living` knows of others is put back in the same transaction.
    */
-  apply(ops: readonly FirewallOp[], living?: Living): boolean[];
+  apply(ops: readonly FirewallOp[], living?: Living, changed?: boolean[]): boolean[];
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
   /** Kernel.masqueradeGaps. */

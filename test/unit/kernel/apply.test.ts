@@ -167,9 +167,11 @@ t.test(
       throw new Error('not used here');
     };
     const firewall: Firewall = {
-      apply: (ops) => {
+      apply: (ops, _, changed = []) => {
         applied.push([...ops]);
-        return ops.map((_, i) => i !== 1);
+        for (const i of ops.keys()) changed[i] = i !== 1;
+        if (applied.length === 3) throw new Error('what follows the transaction failed');
+        return changed;
       },
       masqueraded: unused,
       spoofChecked: unused,
@@ -207,6 +209,9 @@ t.test(
       { op: 'bridge.reap', dev: 'cni0' },
       { op: 'masq.del', network: 'net', address: '10.1.0.7', comment: 'c' },
     ]);
+    undo.length = 0;
+    t.throws(() => kernel.apply([masq('10.1.0.8')], undo), { message: 'what follows the transaction failed' });
+    t.strictSame(undo, [{ op: 'masq.del', network: 'net', address: '10.1.0.8', comment: 'c' }], 'it is done');
   },
 );
 

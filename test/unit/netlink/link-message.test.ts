@@ -18,19 +18,19 @@ import { bytes, hex } from './golden.ts';
 t.test('requests have the bytes and flags of the command', async (t) => {
   const table = [
     {
-      command: 'ip link add name br0 address 02:00:00:00:00:01 up type bridge',
+      command: 'ip link add name br0 address 02:00:00:00:00:01 type bridge',
       message: newBridge({ dev: 'br0', mac: '02:00:00:00:00:01', mtu: 0, vlanFiltering: false }),
       type: 16,
       flags: 0x600,
-      golden: `00000000 00000000 01000000 01000000 0a000100 020000000001 0000 08000300 62723000
+      golden: `00000000 00000000 00000000 00000000 0a000100 020000000001 0000 08000300 62723000
         10001200 0a000100 627269646765 0000`,
     },
     {
-      command: 'ip link add name cni0 address 02:00:00:00:00:01 mtu 1400 up type bridge vlan_filtering 1',
+      command: 'ip link add name cni0 address 02:00:00:00:00:01 mtu 1400 type bridge vlan_filtering 1',
       message: newBridge({ dev: 'cni0', mac: '02:00:00:00:00:01', mtu: 1400, vlanFiltering: true }),
       type: 16,
       flags: 0x600,
-      golden: `00000000 00000000 01000000 01000000 0a000100 020000000001 0000 08000400 78050000 09000300 636e693000 000000
+      golden: `00000000 00000000 00000000 00000000 0a000100 020000000001 0000 08000400 78050000 09000300 636e693000 000000
         1c001200 0a000100 627269646765 0000 0c000200 05000700 01 000000`,
     },
     {

@@ -68,9 +68,10 @@ const announce = `[container] ip link set eth0 address ${podMac} (sysctl net.ipv
 
 t.test('the first pod of a plain network', async (t) => {
   t.same(plan({ ipam: ipam('10.1.0.0/16') }, [{ address: '10.1.0.2/16', gateway: '10.1.0.1' }]), [
-    `ip link add lcl0 address ${lclMac} up type bridge`,
+    `ip link add lcl0 address ${lclMac} type bridge`,
     'sysctl -w net/ipv6/conf/lcl0/accept_ra=0',
     'sysctl -w net/ipv6/conf/lcl0/accept_dad=0',
+    'ip link set lcl0 up',
     pair,
     hostAcceptRa,
     '[container] ip addr add 10.1.0.2/16 dev eth0',
@@ -182,12 +183,21 @@ t.test(
   'a bridge that somebody else made is brought to what the network needs, and its MAC address pinned',
   async (t) => {
     const ops = plan({ promiscMode: true, vlan: 100 }, [], { bridge: bridge({ mac: '02:00:00:00:00:01', up: false }) });
-    t.equal(
-      ops[0],
+    t.same(ops.slice(0, 2), [
+      'sysctl -w net/ipv6/conf/lcl0/accept_ra=0',
       'ip link set lcl0 address 02:00:00:00:00:01 promisc on up alias "vlan_filtering by tsbridge" type bridge vlan_filtering 1',
-    );
+    ]);
   },
 );
+
+t.test('a bridge of our own that is down was left half made: it gets what a new one gets', async (t) => {
+  t.same(plan({}, [], { bridge: bridge({ up: false }) }).slice(0, 4), [
+    'sysctl -w net/ipv6/conf/lcl0/accept_ra=0',
+    'sysctl -w net/ipv6/conf/lcl0/accept_dad=0',
+    'ip link set lcl0 up',
+    pair,
+  ]);
+});
 
 t.test('a conflicting gateway address is replaced, others stay', async (t) => {
   const ops = plan({ isGateway: true, forceAddress: true }, [{ address: '10.1.2.5/24', gateway: '10.1.2.254' }], {
@@ -203,9 +213,10 @@ t.test('a network with a VLAN has its gateway on an interface of its own', async
     { address: '10.1.0.2/16', gateway: '10.1.0.1' },
   ]);
   t.match(ops, [
-    /^ip link add lcl0 address \S+ up type bridge vlan_filtering 1$/,
+    /^ip link add lcl0 address \S+ type bridge vlan_filtering 1$/,
     /accept_ra/,
     /accept_dad/,
+    'ip link set lcl0 up',
     pair,
     `bridge vlan del dev ${veth} vid 1-4094`,
     `bridge vlan add dev ${veth} vid 200-210`,
