@@ -26,9 +26,9 @@ export interface Verbs {
  * loaded when it is called.
  */
 export const verbs: Verbs = {
-  add: async (context) => (await import('./verbs/add.ts')).add(context),
-  del: async (context) => (await import('./verbs/del.ts')).del(context),
-  check: async (context) => (await import('./verbs/check.ts')).check(context),
+  add: async (context) => (await import('./verbs/add/add.ts')).add(context),
+  del: async (context) => (await import('./verbs/del/del.ts')).del(context),
+  check: async (context) => (await import('./verbs/check/check.ts')).check(context),
   gc: async (context) => (await import('./verbs/gc.ts')).gc(context),
   status: async (context) => (await import('./verbs/status.ts')).status(context),
   ipam: async (context) => (await import('./verbs/as-ipam.ts')).asIpam(context),

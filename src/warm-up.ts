@@ -50,9 +50,9 @@ export async function warmUp(): Promise<void> {
   parseNetConf(JSON.stringify({ ...conf, 'cni.dev/valid-attachments': [] }), { ...request, command: 'GC' });
   if (parsed?.role === 'main' && parsed.conf.prevResult) formatResult(parsed.conf.prevResult, '1.1.0');
   await Promise.all([
-    import('./verbs/add.ts'),
-    import('./verbs/del.ts'),
-    import('./verbs/check.ts'),
+    import('./verbs/add/add.ts'),
+    import('./verbs/del/del.ts'),
+    import('./verbs/check/check.ts'),
     import('./verbs/gc.ts'),
     import('./verbs/status.ts'),
     import('./verbs/as-ipam.ts'),

@@ -96,9 +96,9 @@ interface Parts {
 /** What commands of the protocol ask for with import(), whatever they are about: src/call.ts. Each is 200 KB; of a rare one the parts are read one by one. */
 const always = ['src/cni/parse-netconf.ts'];
 export const askedForBy: Record<string, string[]> = {
-  ADD: [...always, 'src/verbs/add.ts', 'src/cni/result-format.ts'],
-  DEL: [...always, 'src/verbs/del.ts'],
-  CHECK: [...always, 'src/verbs/check.ts'],
+  ADD: [...always, 'src/verbs/add/add.ts', 'src/cni/result-format.ts'],
+  DEL: [...always, 'src/verbs/del/del.ts'],
+  CHECK: [...always, 'src/verbs/check/check.ts'],
   STATUS: [...always, 'src/verbs/status.ts'],
 };
 

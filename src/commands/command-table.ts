@@ -85,7 +85,7 @@ nothing.\n\n${aboutFile}`,
       line: 'tsbridge explain /etc/cni/net.d/10-pods.conflist',
       about: 'before a configuration goes to nodes',
     },
-    load: async () => (await import('./explain.ts')).explainCommand,
+    load: async () => (await import('./explain/explain.ts')).explainCommand,
   },
   {
     name: 'check-config',
@@ -116,7 +116,7 @@ what is odd about it: no lease, no interface, down, another MAC address. A pod m
 an address, the host's interface, or the beginning of the container ID. The exit status is 1 when something is odd.`,
     options: [dataDir],
     example: { line: 'tsbridge show default/web-0', about: 'where does this pod hang?' },
-    load: async () => (await import('./show.ts')).showCommand,
+    load: async () => (await import('./show/show.ts')).showCommand,
   },
   {
     name: 'doctor',
@@ -154,7 +154,7 @@ verb GC does without a list: what was made before the last boot, and what has lo
       { name: '--dry-run', about: 'lists what --prune would give back', key: 'dryRun' },
     ],
     example: { line: 'tsbridge leases --subnet 10.1.0.0/16', about: 'who has them, and how many are left' },
-    load: async () => (await import('./leases.ts')).leasesCommand,
+    load: async () => (await import('./leases/leases.ts')).leasesCommand,
   },
   {
     name: 'range',
@@ -175,7 +175,7 @@ verb GC does without a list: what was made before the last boot, and what has lo
       line: 'tsbridge completion bash > /etc/bash_completion.d/tsbridge',
       about: 'for everybody, from the next login on',
     },
-    load: async () => (await import('./completion.ts')).completionCommand,
+    load: async () => (await import('./help/completion.ts')).completionCommand,
   },
   {
     name: 'man',
@@ -183,7 +183,7 @@ verb GC does without a list: what was made before the last boot, and what has lo
     about: 'Prints the manual page tsbridge(8), for man(1) to be read.',
     options: [],
     example: { line: 'tsbridge man | man -l -', about: 'without installing it' },
-    load: async () => (await import('./man-page.ts')).manCommand,
+    load: async () => (await import('./help/man-page.ts')).manCommand,
   },
 ];
 

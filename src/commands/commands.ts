@@ -4,7 +4,7 @@ import { asCniError } from '../cni/error.ts';
 import type { Host } from '../host.ts';
 import { oneLine } from '../log/one-line.ts';
 import { type CliOptions, commands, commonOptions, type Option, ownOptions } from './command-table.ts';
-import { about, help, helpOf } from './help.ts';
+import { about, help, helpOf } from './help/help.ts';
 
 /**
  * The commands for people: the plugin run without CNI_COMMAND. Without arguments it says on stderr what it is, as the Go plugins do,

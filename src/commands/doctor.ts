@@ -14,8 +14,8 @@ import type { LinkState } from '../plan/state.ts';
 import type { CliOptions } from './command-table.ts';
 import { inRoot } from './network-files.ts';
 import { bare, type Known, type NodeState, readNode } from './node-state.ts';
-import { type Style, styleFor } from './style.ts';
-import { wrap } from './wrap.ts';
+import { type Style, styleFor } from './text/style.ts';
+import { wrap } from './text/wrap.ts';
 
 /** Something that is wrong. */
 export interface Finding {

@@ -7,7 +7,7 @@ import { formatIp, parseIp } from '../ip/address.ts';
 import { formatPrefix, networkOf, parsePrefix } from '../ip/prefix.ts';
 import { capacity, makePool } from '../ipam/pool.ts';
 import type { CliOptions } from './command-table.ts';
-import { table } from './table.ts';
+import { table } from './text/table.ts';
 
 /** `tsbridge range 10.1.0.0/16`: what the prefix comes to as the subnet of a range. Host bits are cleared. Throws CniError. */
 export async function rangeCommand(host: Host, text: string | undefined, options: CliOptions): Promise<number> {

@@ -13,7 +13,7 @@ import { parseKeptPorts } from '../plan/kept-ports.ts';
 import { localPrefixes } from '../plan/masquerade.ts';
 import { attachmentComment } from '../plan/names.ts';
 import { type Op, show } from '../plan/op.ts';
-import { nodeSalt } from '../verbs/node-salt.ts';
+import { nodeSalt } from '../verbs/add/node-salt.ts';
 import { restoredHostPortOps } from '../verbs/restore-host-ports.ts';
 import type { CliOptions } from './command-table.ts';
 import { bare, type Known, type NodeState, readNode } from './node-state.ts';

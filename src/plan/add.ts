@@ -177,7 +177,7 @@ function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[]
   for (const prefix of gatewayAddresses(wanted.ips)) {
     const { family } = mustPrefix(prefix);
     const { present: isThere, conflicts } = compareAddresses(prefix, present);
-    // Whether conflicts may be replaced was decided before the plan: refuseAddressConflicts, verbs/observe.ts.
+    // Whether conflicts may be replaced was decided before the plan: refuseAddressConflicts, verbs/add/observe.ts.
     for (const conflict of conflicts) ops.push({ op: 'addr.del', in: 'host', dev, prefix: conflict });
     if (!isThere) {
       if (family === 6 && !families.has(6)) {

@@ -16,7 +16,7 @@ export interface Expected {
   routes: Route[];
 }
 
-/** What the kernel says, read by verbs/check. */
+/** What the kernel says, read by verbs/check/check. */
 export interface Observed {
   bridge: LinkState | undefined;
   host: LinkState | undefined; // the host's end of the pair

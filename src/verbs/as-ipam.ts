@@ -3,8 +3,8 @@ import type { IpamConf } from '../cni/netconf.ts';
 import type { Result } from '../cni/result.ts';
 import { hostLocal } from '../ipam/host-local.ts';
 import { attachmentHash } from '../plan/names.ts';
+import { whenFull } from './add/when-full.ts';
 import type { Context } from './context.ts';
-import { whenFull } from './when-full.ts';
 
 /**
  * The verbs of a process that another plugin runs as its IPAM plugin: what host-local does, a result without interfaces. SPEC

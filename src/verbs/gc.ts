@@ -17,11 +17,10 @@ import {
 import type { Op } from '../plan/op.ts';
 import type { LinkState, MasqState } from '../plan/state.ts';
 import type { Context } from './context.ts';
+import { isHostEnd, isOtherAttachments } from './del/proof.ts';
+import { removeRest } from './del/remove-rest.ts';
+import { reapPatienceMs, reapVlans } from './del/vlan-reap.ts';
 import { openIpam } from './ipam.ts';
-
-import { isHostEnd, isOtherAttachments } from './proof.ts';
-import { removeRest } from './remove-rest.ts';
-import { reapPatienceMs, reapVlans } from './vlan-reap.ts';
 
 /**
  * SPEC "GC": removes what is left of the network's attachments that are not in cni.dev/valid-attachments. Without a list (the key is

@@ -1,11 +1,11 @@
 import { asCniError, CniError, code } from '../cni/error.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { usesVlans } from '../plan/vlan.ts';
+import { refuseStrangers } from './add/observe.ts';
+import { whenFull } from './add/when-full.ts';
 import type { Context } from './context.ts';
 import { openIpam } from './ipam.ts';
 import { chooseMasquerade } from './masquerade.ts';
-import { refuseStrangers } from './observe.ts';
-import { whenFull } from './when-full.ts';
 
 /** Ports that a bridge can have: BR_PORT_BITS, net/bridge/br_private.h. */
 export const bridgePortsMax = 1023;

@@ -34,8 +34,9 @@ const layers: [string, string][] = [
 ];
 
 /** Packages that are bundled, by what they are imported as. */
-const packages = ['pino', 'zod/mini', 'arg', 'ip-cidr', '@noble/hashes/sha2.js', '../../package.json'];
-const isPackage = (name: string) => packages.includes(name) || name.startsWith('netlink/dist/');
+const packages = ['pino', 'zod/mini', 'arg', 'ip-cidr', '@noble/hashes/sha2.js'];
+const isPackage = (name: string) =>
+  packages.includes(name) || name.startsWith('netlink/dist/') || /^(\.\.\/)+package\.json$/.test(name);
 
 /** Names of the language that QuickJS has as well; of all other globals of Node.js only src/engine may know. */
 const language = new Set(

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { Call, dispatch } from '../../../src/call.ts';
 import { commands, commonOptions, shells, synopsis } from '../../../src/commands/command-table.ts';
-import { completion } from '../../../src/commands/completion.ts';
-import { styleFor } from '../../../src/commands/style.ts';
+import { completion } from '../../../src/commands/help/completion.ts';
+import { styleFor } from '../../../src/commands/text/style.ts';
 import { attempt } from '../../support/command.ts';
 import { fakeHost } from '../../support/fake-host.ts';
 

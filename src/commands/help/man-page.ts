@@ -1,0 +1,59 @@
+import packageJson from '../../../package.json' with { type: 'json' };
+import type { Host } from '../../host.ts';
+import { commands, commonOptions, type Option, ownOptions, showOption, synopsis } from '../command-table.ts';
+
+/** `tsbridge man`: the manual page tsbridge(8) in the language of man(7). */
+export async function manCommand(
+  host: Host,
+  _: undefined | string,
+  options: { json?: boolean | undefined },
+): Promise<number> {
+  const page = manPage();
+  host.stdout(options.json ? `${JSON.stringify({ page }, null, 4)}\n` : page);
+  return 0;
+}
+
+/** The manual page, made of the table of commands. */
+export const manPage = (): string =>
+  `${[
+    `.TH TSBRIDGE 8 "" "tsbridge ${packageJson.version}" "Container networks"`,
+    '.SH NAME',
+    'tsbridge \\- a CNI plugin, and what people need to look after its networks',
+    '.SH SYNOPSIS',
+    ...commands.flatMap((command) => [`.B tsbridge ${roff(synopsis(command))}`, '.RI [ options ]', '.br']),
+    '.SH DESCRIPTION',
+    'A container runtime runs it with CNI_COMMAND set, once for every container and verb. Run without, it is a tool for people.',
+    '.SH COMMANDS',
+    ...commands.flatMap((command) => [
+      `.SS ${roff(synopsis(command))}`,
+      ...command.about.split('\n\n').flatMap((paragraph) => [roff(paragraph), '.PP']),
+      ...command.options.flatMap(tagged),
+      `Example, ${roff(command.example.about)}:`,
+      '.PP',
+      '.nf',
+      `.B "    ${roff(command.example.line)}"`,
+      '.fi',
+    ]),
+    '.SH OPTIONS',
+    ...[...commonOptions, ...ownOptions.slice(0, 1)].flatMap(tagged),
+    '.SH EXIT STATUS',
+    '0 when all is well, 1 when something is wrong, 2 when the command is not understood.',
+    '.SH ENVIRONMENT',
+    '.TP',
+    '.B NO_COLOR',
+    'No colours, on terminals either.',
+    '.SH FILES',
+    '.I /etc/cni/net.d',
+    '.br',
+    '.I /var/lib/cni/networks',
+  ].join('\n')}\n`;
+
+const tagged = (option: Option): string[] => ['.TP', `.B ${roff(showOption(option))}`, roff(option.about)];
+
+/** A text with what roff would take for its own made plain. */
+const roff = (text: string): string =>
+  text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll('"', '\\(dq')
+    .replaceAll(/^([.'])/gm, '\\&$1');
