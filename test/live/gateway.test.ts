@@ -127,7 +127,7 @@ for (const build of builds) {
       const conf = network({ isDefaultGateway: true }, [[{ subnet: '2001:db8:1::/64' }]]);
       t.equal(host.cni({ command: 'ADD', container: pod, conf }).status, 0);
       // One ping, answered within half a second: duplicate address detection alone takes one.
-      const ping = pod.attempt(['ping', '-n', '-c1', '-W0.5', '2001:db8:1::1']);
+      const ping = pod.attempt(['ping', '-n', '-c1', '-W0.9', '2001:db8:1::1']);
       t.equal(ping.status, 0, ping.stdout);
       const addresses = (host.ip('-6', 'address', 'show', 'dev', 'gw0', 'scope', 'global') as Link[])[0]?.addr_info;
       t.match(addresses, [{ local: '2001:db8:1::1', nodad: true }]);

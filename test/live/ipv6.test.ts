@@ -27,7 +27,7 @@ for (const build of builds) {
       const host = await Host.create(t, { plugin: build.path });
       const pod = host.container();
       t.equal(host.cni({ command: 'ADD', container: pod, conf: network() }).status, 0);
-      t.equal(pod.attempt(['ping', '-n', '-c1', '-W0.5', '2001:db8:1::1']).status, 0, 'the first ping is answered');
+      t.equal(pod.attempt(['ping', '-n', '-c1', '-W0.9', '2001:db8:1::1']).status, 0, 'the first ping is answered');
       const address = () =>
         (pod.ip('-6', 'address', 'show', 'dev', 'eth0')[0].addr_info as Address[]).find(
           ({ scope }) => scope === 'global',
