@@ -30,7 +30,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report
+.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -81,6 +81,13 @@ test-fresh: require-root ## What a newcomer does, on a Debian with nothing but m
 test-torture: all node_modules/.tap-ready setup-vm setup-test ## Kills, faults and signals at every point; an hour or more; writes docs/reliability.md
 	@scripts/require-root
 	@$(RUN) node test/torture/run.ts
+
+audit: $(PACKAGES) ## Licenses, sums and scripts of every npm package, and npm audit where the registry answers
+	@$(RUN) node scripts/audit.ts
+
+sbom: all ## A bill of materials (CycloneDX) beside each executable
+	@$(RUN) node scripts/sbom.ts pkg bin/tsbridge
+	@$(RUN) node scripts/sbom.ts static bin/tsbridge-static
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts

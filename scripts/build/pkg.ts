@@ -73,6 +73,9 @@ const v8Flags = [
   // Restoring a snapshot, Node gives its hash tables a new random seed and rehashes them: 10 ms. The seed protects long-running servers
   // from crafted keys; this process reads what root wrote and ends.
   '--no-rehash-snapshot',
+  // The seed that the snapshot holds is no secret, being the same in every process: the same one in every build makes builds comparable.
+  '--hash-seed=1',
+  '--random-seed=1',
   // What is compiled when the snapshot is taken stays in it.
   '--no-flush-bytecode',
   // A call runs some 700 functions once or twice: what V8 learns and compiles to run them faster, it never earns back. It took a tenth of

@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Metafile } from 'esbuild';
+import { project } from './build/bundle.ts';
+
+// A software bill of materials beside an executable, in CycloneDX: the packages that are in it, by esbuild's metafile of that very build, as `npm
+// sbom` describes them, and what the executable is besides. The same executable gives the same bytes: there is no date, and the serial number follows
+// from the contents.
+
+/** A component of CycloneDX, as far as it is looked at. */
+interface Component {
+  'bom-ref': string;
+  name: string;
+  version: string;
+  [key: string]: unknown;
+}
+
+interface Bom {
+  components: Component[];
+  dependencies?: unknown;
+  serialNumber?: string;
+  metadata: { component: Component; [key: string]: unknown };
+  [key: string]: unknown;
+}
+
+const kinds = {
+  pkg: { metafile: 'build/node/meta.json', engine: nodeComponents },
+  static: {
+    metafile: `build/static/tsbridge-static-static-${process.arch}/modules/meta.json`,
+    engine: quickJsComponents,
+  },
+};
+
+/** What npm knows of every package in package-lock.json. */
+function everything(): Bom {
+  const { status, stdout, stderr } = spawnSync('npm', ['sbom', '--sbom-format=cyclonedx', '--package-lock-only'], {
+    cwd: project,
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  if (status !== 0) throw new Error(`npm sbom failed: ${stderr}`);
+  return JSON.parse(stdout) as Bom;
+}
+
+function nodeComponents(all: readonly Component[]): Component[] {
+  const name = `node-linux-${process.arch}`;
+  const found = all.find((component) => component.name === name);
+  if (!found) throw new Error(`${name} is not in package-lock.json`);
+  return [{ ...found, type: 'platform', scope: 'required', description: 'Node.js, unchanged' }];
+}
+
+/** The tarball's name and sum are in the script that fetches it; musl is Debian's where dpkg knows it. */
+function quickJsComponents(): Component[] {
+  const script = readFileSync(join(project, 'scripts/static/fetch-quickjs'), 'utf8');
+  const [, version = ''] = /^tarball=quickjs_(.+)\.orig\.tar/m.exec(script) ?? [];
+  const [, sum = ''] = /^sha256=([0-9a-f]{64})$/m.exec(script) ?? [];
+  if (version === '' || sum === '') throw new Error('scripts/static/fetch-quickjs does not say what it fetches');
+  const musl = spawnSync('dpkg-query', ['-W', '-f', `\${Version}`, 'musl-dev'], { encoding: 'utf8' });
+  return [
+    {
+      'bom-ref': `quickjs@${version}`,
+      type: 'platform',
+      name: 'quickjs',
+      version,
+      scope: 'required',
+      purl: `pkg:deb/debian/quickjs@${version}?arch=source`,
+      description: 'QuickJS, unchanged, without what is not used',
+      hashes: [{ alg: 'SHA-256', content: sum }],
+      licenses: [{ license: { id: 'MIT' } }],
+    },
+    {
+      'bom-ref': 'musl',
+      type: 'library',
+      name: 'musl',
+      version: musl.status === 0 ? musl.stdout : 'not known',
+      scope: 'required',
+      licenses: [{ license: { id: 'MIT' } }],
+    },
+  ];
+}
+
+/** `name@version` of each package of which something is in a bundle. */
+function packagesIn({ outputs }: Metafile): Set<string> {
+  const found = new Set<string>();
+  for (const { inputs } of Object.values(outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
+      if (folder === undefined || bytesInOutput === 0) continue;
+      const { name, version } = JSON.parse(readFileSync(join(project, folder, 'package.json'), 'utf8'));
+      found.add(`${name}@${version}`);
+    }
+  }
+  return found;
+}
+
+/** The bill of one executable. */
+export function billOf(kind: keyof typeof kinds, executable: string): Bom {
+  const { metafile, engine } = kinds[kind];
+  const path = join(project, metafile);
+  if (!existsSync(path)) throw new Error(`${metafile} is missing: make ${kind}`);
+  const used = packagesIn(JSON.parse(readFileSync(path, 'utf8')) as Metafile);
+  const { components, dependencies: _, serialNumber: __, metadata, ...rest } = everything();
+  const own = metadata.component;
+  const packages = components
+    .filter(({ name, version }) => used.has(`${name}@${version}`))
+    .map((component) => ({ ...component, scope: 'required' }));
+  if (packages.length !== used.size) throw new Error(`of ${[...used].join(', ')} not all are in package-lock.json`);
+  const content = createHash('sha256').update(readFileSync(executable)).digest('hex');
+  const bom = {
+    ...rest,
+    metadata: {
+      component: { ...own, name: 'tsbridge', type: 'application', hashes: [{ alg: 'SHA-256', content }] },
+    },
+    components: [...packages, ...engine(components)],
+  };
+  const digits = createHash('sha256').update(JSON.stringify(bom)).digest('hex');
+  // RFC 9562, version 8: what follows from something.
+  const uuid = `${digits.slice(0, 8)}-${digits.slice(8, 12)}-8${digits.slice(13, 16)}-8${digits.slice(17, 20)}-${digits.slice(20, 32)}`;
+  return { ...bom, serialNumber: `urn:uuid:${uuid}` };
+}
+
+if (import.meta.main) {
+  const [kind, executable = ''] = process.argv.slice(2);
+  if ((kind !== 'pkg' && kind !== 'static') || executable === '') {
+    console.error('usage: node scripts/sbom.ts pkg|static EXECUTABLE');
+    process.exit(2);
+  }
+  const output = `${executable}.cdx.json`;
+  writeFileSync(output, `${JSON.stringify(billOf(kind, executable), null, 2)}\n`);
+  console.log(`${output}: what ${basename(executable)} consists of`);
+}

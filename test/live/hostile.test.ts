@@ -1,0 +1,21 @@
+import { existsSync } from 'node:fs';
+import t from 'tap';
+import { builds } from '../support/builds.ts';
+import { missing } from '../support/requirements.ts';
+import { hostileCalls } from '../torture/hostile-calls.ts';
+
+// A short form of what test/torture runs in full.
+
+const time = '/usr/bin/time';
+const skip = missing('nft') || (!existsSync(time) && `NOT RUN: ${time} not installed (make setup-test)`);
+
+for (const build of builds) {
+  t.test(
+    `${build.name}: whatever a call is given, it ends soon, in the protocol's words, and changes nothing without success`,
+    { skip },
+    async (t) => {
+      for (const { what, ran, found } of await hostileCalls(build, build.name === 'pkg' ? 20 : 100))
+        t.equal(found, 'nothing', `${what}: ${ran}`);
+    },
+  );
+}
