@@ -227,7 +227,7 @@ export class Application implements Surroundings {
       for (const op of ops) {
         const result = setSysctl(op.key, op.value);
         done.push(result);
-        if ('errno' in result && op.required) break;
+        if ('errno' in result && mustSucceed(op, result)) break;
       }
       return done;
     });
@@ -236,7 +236,7 @@ export class Application implements Surroundings {
     for (const result of results) {
       const op = ops[i++] as SysctlOp;
       if ('errno' in result) {
-        if (op.required) throw refusal(op, result);
+        if (mustSucceed(op, result)) throw refusal(op, result);
         log.warn('could not set a sysctl that is not required', { op: show(op), error: refusal(op, result).message });
       } else if (result.changed) {
         // net/ipv6/conf/DEV/… and net/ipv6/neigh/DEV/… go with a link of our own making.
@@ -323,6 +323,12 @@ function firewallInverse(op: FirewallOp, undo: readonly Op[]): Op[] {
       return [];
   }
 }
+
+/** What the place does not have or allow can be done without, where it is not required; what only this moment lacks is no such thing. */
+const mustSucceed = (op: SysctlOp, result: { errno: number }): boolean =>
+  op.required || ofTheMoment.includes(result.errno);
+
+const ofTheMoment: readonly number[] = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO];
 
 const isShared = (op: Op) => (op.op === 'addr.del' || op.op === 'sysctl.set') && op.in === 'host';
 

@@ -63,6 +63,8 @@ function sections(text: string): Map<string, string[]> {
       lines = lines.filter((line) => !line.includes('"metainfo"')).sort();
     } else if (body.startsWith('[')) {
       lines = plain(JSON.parse(body)) as string[];
+      // They follow the addresses, a moment later.
+      if (name.startsWith('ip -6 route')) lines = lines.filter((line) => !line.includes('"type":"local"'));
     } else if (name === 'store') {
       // Where round robin goes on, and when something was written, is not the same.
       lines = lines.filter((line) => !/\/last_reserved_ip\.|\/lock |^$|\.tsbridge\/unsteady/.test(line));

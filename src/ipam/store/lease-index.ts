@@ -58,13 +58,15 @@ export class LeaseIndex {
   rebuild(): void {
     this.complete = true;
     this.changed = true;
-    const before = this.readAll();
+    // What cannot be read proves nothing now, and is left as it is for those who can.
+    const known = this.readAll();
+    const before = known ?? new Map<string, Entry>();
     const { entries, collision } = walk(this.place, before, this.isForeign);
     this.hasCollision = collision;
     if (collision || this.isForeign) this.complete = false;
     for (const [hash, entry] of entries) {
       const old = before.get(hash);
-      if (!old || formatEntry(old) !== formatEntry(entry)) this.write(hash, entry);
+      if (known && (!old || formatEntry(old) !== formatEntry(entry))) this.write(hash, entry);
     }
     for (const hash of before.keys()) {
       if (!entries.has(hash)) this.remove(hash);
@@ -124,7 +126,10 @@ export class LeaseIndex {
   /** All entries. */
   all(): [string, Entry][] {
     if (!this.knowsAll) {
-      for (const [hash, entry] of this.readAll()) this.known.set(hash, entry);
+      const entries = this.readAll();
+      // Not "there are none": the leases say themselves whose they are.
+      if (!entries) this.rebuild();
+      else for (const [hash, entry] of entries) this.known.set(hash, entry);
       this.knowsAll = true;
     }
     return [...this.known].filter((known): known is [string, Entry] => known[1] !== undefined);
@@ -145,13 +150,14 @@ export class LeaseIndex {
     if (this.changed && this.complete) writeStamp(this.place);
   }
 
-  private readAll(): Map<string, Entry> {
+  /** All entries; undefined when they cannot be read. */
+  private readAll(): Map<string, Entry> | undefined {
     if (this.isForeign) return new Map();
     try {
       return readEntries(this.place);
     } catch (error) {
       this.failed('list', this.place.own, error);
-      return new Map();
+      return undefined;
     }
   }
 

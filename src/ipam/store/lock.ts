@@ -131,8 +131,14 @@ export class StoreLock implements Disposable {
 }
 
 /** Tries to lock a file without waiting. False when another open of it, by whatever process, holds it. */
-export const tryFlock = (sys: SystemCalls, fd: number): boolean => sys.flock(fd, LOCK_EX | LOCK_NB) === 0;
+export const tryFlock = (sys: SystemCalls, fd: number): boolean => flockNow(sys, fd) === 0;
 
 /** The same; true when another open has it, false also where the file system knows no such locks. */
-export const isLockedByAnother = (sys: SystemCalls, fd: number): boolean =>
-  sys.flock(fd, LOCK_EX | LOCK_NB) === -errno.EAGAIN;
+export const isLockedByAnother = (sys: SystemCalls, fd: number): boolean => flockNow(sys, fd) === -errno.EAGAIN;
+
+function flockNow(sys: SystemCalls, fd: number): number {
+  while (true) {
+    const answer = sys.flock(fd, LOCK_EX | LOCK_NB);
+    if (answer !== -errno.EINTR) return answer;
+  }
+}

@@ -54,12 +54,14 @@ export class NewLease implements Disposable {
   /** Takes an address. False when somebody has it. */
   take(ip: string): boolean {
     const path = `${this.place.dir}/${ip}`;
+    // NB: links or copies, never both: notes of copies would be in the leases that are links to the temporary file.
+    if (this.copies.length > 0) return this.copy(ip, path);
     try {
       if (!linkIfFree(this.temporary, path)) return false;
       this.ips.push(ip);
       return true;
     } catch (error) {
-      if (!cannotLink(error)) throw error;
+      if (!cannotLink(error) || this.ips.length > 0) throw error;
       return this.copy(ip, path);
     }
   }

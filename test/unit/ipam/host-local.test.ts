@@ -377,6 +377,37 @@ t.test('GC keeps the attachments given', async (t) => {
   t.strictSame(store.index(), {});
 });
 
+t.test('a link that is refused now and then: the leases of an attachment are all links or all copies', async (t) => {
+  for (const refused of [1, 2]) {
+    using store = new TestStore([[small], [v6]]);
+    let links = 0;
+    const adding = withFaults(
+      (call) => (call === 'linkat' && ++links === refused ? 'EPERM' : 'go on'),
+      () => store.add('a'),
+    );
+    if (refused === 1) await adding;
+    else await t.rejects(adding, { code: 5 });
+    const whole = { '10.1.2.2': 'a/eth0', 'fd00:1::2': 'a/eth0' };
+    t.strictSame(store.leases(), refused === 1 ? whole : {});
+  }
+});
+
+t.test('GC with an index that cannot be read goes by the leases, and leaves the index as it is', async (t) => {
+  for (const call of ['getdents64', 'readlinkat']) {
+    using store = new TestStore([[small]]);
+    await store.add('a');
+    await store.add('b');
+    const before = store.index()[store.hash('a')];
+    const failing = new Set([call]); // the first of its kind
+    await withFaults(
+      (name) => (failing.delete(name) ? 'EIO' : 'go on'),
+      () => store.gc([{ containerID: 'a', ifname: 'eth0' }]),
+    );
+    t.strictSame(store.leases(), { '10.1.2.2': 'a/eth0' }, call);
+    t.equal(store.index()[store.hash('a')], before, call);
+  }
+});
+
 t.test('undoAdd gives back what its ADD took, and only that', async (t) => {
   using store = new TestStore([[small], [v6]]);
   await store.add('a');
