@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { engine } from '#engine';
 import { Call, dispatch } from '../../src/call.ts';
@@ -24,20 +24,24 @@ export async function measureFloor(workDir: string, network: NetworkName, sample
   using host = new Namespace(`host-floor-${network}`);
   using resident = new Namespace(`floor-${network}-resident`);
   using pod = new Namespace(`floor-${network}`);
-  const call = (command: string, { path }: Namespace) => callInProcess(command, path, stdin);
+  const call = async (command: string, { path }: Namespace) => {
+    await callInProcess(command, path, stdin);
+    closeBelow(dataDir);
+  };
   host.enter();
   try {
     await call('ADD', resident);
     for (let n = 0; n < samples + warmUp; n++) {
       clock.reset();
       const start = performance.now();
-      await call('ADD', pod);
+      await callInProcess('ADD', pod.path, stdin);
       const wholeMs = performance.now() - start;
       if (n >= warmUp) {
         floor.wholeMs.push(Math.round(wholeMs * 1000) / 1000);
         floor.kernelMs.push(Math.round(clock.ms * 1000) / 1000);
         floor.systemCalls = clock.calls;
       }
+      closeBelow(dataDir);
       await call('DEL', pod);
     }
     await call('DEL', resident);
@@ -45,6 +49,17 @@ export async function measureFloor(workDir: string, network: NetworkName, sample
     Namespace.home();
   }
   return floor;
+}
+
+/** A process keeps what it has locked until it exits, and another DEL would wait for that. */
+function closeBelow(dir: string): void {
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith(`${dir}/`)) closeSync(Number(fd));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error; // readdir's own
+    }
+  }
 }
 
 async function callInProcess(command: string, netns: string, stdin: string): Promise<void> {
