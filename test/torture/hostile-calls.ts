@@ -6,8 +6,9 @@ import { Host } from '../support/host.ts';
 import * as hostile from '../support/hostile.ts';
 import { Faults, type Row, row } from './row.ts';
 
-/** How long a call may take beyond what it takes anyway on a machine with other things to do. */
-const patienceMs = 2000;
+/** How much of a processor a call may take, and how long it may last on a machine with other things to do. */
+const mostCpuMs = 2000;
+const patienceMs = 10_000;
 const mostMemory = 256 * 1024; // KiB
 const codes = new Set([1, 2, 3, 4, 5, 6, 7, 8, 11, 50, 100, 101, 102, 103, 104]);
 
@@ -224,7 +225,7 @@ export class Target {
   static async make(build: Build): Promise<Target> {
     const host = await Host.create(undefined, { plugin: build.path });
     host.run(['ip', 'netns', 'add', 'pod']);
-    writeFileSync(host.outer('/run/memory'), '0\n');
+    writeFileSync(host.outer('/run/memory'), '0 0 0\n');
     const target = new Target(host, build.path);
     target.before = target.look().state;
     return target;
@@ -251,20 +252,20 @@ export class Target {
       Object.entries(env).filter(([, value]) => value !== undefined && !value.includes('\0')),
     ) as Record<string, string>;
     const ended = await this.run(clean, stdin);
-    const { state, kib } = this.look();
-    const problem = this.problemOf(clean, { ...ended, kib }, state);
+    const { state, kib, cpuMs } = this.look();
+    const problem = this.problemOf(clean, { ...ended, kib, cpuMs }, state);
     if (state !== this.before) this.tidy();
     return problem;
   }
 
   private problemOf(
     env: Record<string, string>,
-    { status, signal, stdout, stderr, ms, kib }: Ended,
+    { status, signal, stdout, stderr, ms, kib, cpuMs }: Ended,
     state: string,
   ): string | undefined {
     const shown = `${JSON.stringify(stdout.slice(0, 400))} ${JSON.stringify(stderr.slice(0, 400))}`;
     if (signal !== null) return `ended by ${signal} after ${ms} ms: ${shown}`;
-    if (ms > patienceMs) return `${ms} ms: ${shown}`;
+    if (ms > patienceMs || cpuMs > mostCpuMs) return `${ms} ms, ${cpuMs} ms of a processor: ${shown}`;
     if (kib > mostMemory) return `${kib} KiB: ${shown}`;
     if (
       /\n\s+at .*[:(]|\bat <anonymous>|SyntaxError|TypeError|RangeError|InternalError/.test(
@@ -296,19 +297,20 @@ export class Target {
   }
 
   /** Interfaces of the host and of the pod and the elements of rules; and how much memory the last call took. */
-  private look(): { state: string; kib: number } {
+  private look(): { state: string; kib: number; cpuMs: number } {
     const script =
       'tail -n1 /run/memory; ip -br link; ip -n pod -br address; cat /proc/sys/net/ipv4/ip_forward; nft list ruleset | grep elements';
     const [memory = '', ...state] = this.host.attempt(['sh', '-c', script]).stdout.split('\n');
-    return { state: state.join('\n'), kib: Number(memory) || 0 };
+    const [kib = 0, user = 0, system = 0] = memory.split(' ').map(Number);
+    return { state: state.join('\n'), kib, cpuMs: Math.round(1000 * (user + system)) };
   }
 
-  private run(env: Record<string, string>, stdin: string | Uint8Array): Promise<Omit<Ended, 'kib'>> {
+  private run(env: Record<string, string>, stdin: string | Uint8Array): Promise<Omit<Ended, 'kib' | 'cpuMs'>> {
     const [file = '', ...args] = this.host.inside([
       '/usr/bin/time',
       '-q',
       '-f',
-      '%M',
+      '%M %U %S',
       '-o',
       '/run/memory',
       this.plugin,
@@ -353,6 +355,7 @@ interface Ended {
   stderr: string;
   ms: number;
   kib: number; // of memory, at most
+  cpuMs: number;
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {

@@ -4,10 +4,14 @@ import { builds } from '../support/builds.ts';
 import { attempt } from '../support/command.ts';
 import { type CrashSweep, crashSweep } from './crash-sweep.ts';
 import { faultSweep } from './fault-sweep.ts';
+import { hostileCalls } from './hostile-calls.ts';
+import { hostileParsers } from './hostile-parsers.ts';
 import { sweptNetworks, vlanNetworks } from './networks.ts';
+import { reboots } from './reboot.ts';
 import type { Row } from './row.ts';
 import { closedOutputs, signalSweep } from './signal-sweep.ts';
 import type { Verb } from './stage.ts';
+import { allAtOnce, comeAndGo } from './storm.ts';
 
 // make test-torture: everything at every point, and what came of it into docs/reliability.md. In the environment:
 // TORTURE_ONLY=crash,fault,… runs less, TORTURE_STEP=7 tries every seventh point. With either the page is left alone unless TORTURE_WRITE=1.
@@ -74,12 +78,38 @@ const signals: Work[] = builds.flatMap((build): Work[] => [
   async () => [await closedOutputs(build, most)],
 ]);
 
+/** One after the other: each takes the whole machine. */
+const storms: Work = async () => {
+  const rows: Row[] = [];
+  for (const build of builds) {
+    rows.push(await allAtOnce(build, 200));
+    rows.push(await comeAndGo(build, { seconds: Math.ceil(60 / step), workers: 32 }));
+  }
+  return rows;
+};
+
+/** A million cases for the parsers, 20,000 calls of the executables. */
+const hostile: Work[] = [
+  () => hostileParsers(Math.ceil(1_000_000 / step)),
+  ...builds.map(
+    (build): Work =>
+      () =>
+        hostileCalls(build, Math.ceil(20_000 / builds.length / step)),
+  ),
+];
+
 /** Parts by the name that they have in the page. */
 const parts: Record<string, Work[]> = {
   crash: crashes(sweptNetworks),
   'crash-vlan': [inUserModeLinux],
   fault: faults,
   signal: signals,
+  storm: [storms],
+  reboot: builds.map(
+    (build): Work =>
+      async () => [await reboots(build)],
+  ),
+  hostile,
 };
 
 /** Does all of it, several at once, and gives the rows in order. */
