@@ -1,5 +1,4 @@
 import type { Build } from '../support/builds.ts';
-import { differences } from './host-state.ts';
 import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
 import { type Part, Stage, type Verb } from './stage.ts';
@@ -111,7 +110,7 @@ async function killedAt(
   const isKilled = victim?.status === 137;
   if (!isKilled && victim?.status !== 0) fault(`status ${victim?.status}: ${victim?.text}`);
   judgeClearing(way, rest, fault);
-  for (const difference of differences(stage.before, state?.text ?? '').slice(0, 3)) fault(difference);
+  for (const difference of stage.differences(state).slice(0, 3)) fault(difference);
   return isKilled;
 }
 

@@ -1,6 +1,5 @@
 import type { Build } from '../support/builds.ts';
 import { meddling, prepared, systemCallsOf } from './crash-sweep.ts';
-import { differences } from './host-state.ts';
 import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
 import { type Part, Stage, type Verb } from './stage.ts';
@@ -98,7 +97,8 @@ async function failsOnce(stage: Stage, verb: Verb, words: string[], fault: (text
     words.some((word) => word.startsWith('inject=write:')) && victim?.status === 1 && victim.text === '';
   if (!isUnwritten) judgeAnswer(victim, verb, fault);
   const isRefused = words.some((word) => /error=(EACCES|EPERM|EROFS|ENOSPC)/.test(word));
-  for (const difference of differences(stage.before, state?.text ?? '')
+  for (const difference of stage
+    .differences(state)
     .filter((line) => !(isRefused && isOptional(line)))
     .slice(0, 3))
     fault(`${victim?.status}: ${difference}`);

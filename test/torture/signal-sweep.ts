@@ -1,7 +1,6 @@
 import type { Build } from '../support/builds.ts';
 import { meddling, systemCallsOf } from './crash-sweep.ts';
 import { judgeAnswer } from './fault-sweep.ts';
-import { differences } from './host-state.ts';
 import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
 import { type Part, Stage } from './stage.ts';
@@ -54,8 +53,7 @@ export async function signalSweep({ build, network, step }: SignalSweep): Promis
 async function added(stage: Stage, words: string[], fault: (text: string) => void, redirection = ''): Promise<Part> {
   const scene = `victim ADD b ${redirection}; status=$?; (exit $status)\n[ $status = 0 ] && call DEL b; true\nstate\ncall DEL b`;
   const [victim = { status: -1, text: '' }, , state] = await stage.play(scene, words);
-  for (const difference of differences(stage.before, state?.text ?? '').slice(0, 3))
-    fault(`status ${victim.status}: ${difference}`);
+  for (const difference of stage.differences(state).slice(0, 3)) fault(`status ${victim.status}: ${difference}`);
   return victim;
 }
 

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type { Build } from '../support/builds.ts';
 import { shWords } from '../support/command.ts';
 import { Host } from '../support/host.ts';
-import { stateScript } from './host-state.ts';
+import { differences, stateScript } from './host-state.ts';
 import { confOf, type SweptNetwork } from './networks.ts';
 
 export type Verb = 'ADD' | 'DEL' | 'GC';
@@ -86,6 +86,15 @@ export class Stage implements Disposable {
       if (at < 0) throw new Error(`the scene was broken off: ${stdout}${stderr}`);
       return { status: Number(part.slice(at + 3)), text: part.slice(0, at) };
     });
+  }
+
+  /** What is not as it was before, in words. */
+  differences(state: Part | undefined): string[] {
+    const after = state?.text ?? '';
+    if (!this.isFirst) return differences(this.before, after);
+    // Made anew: a bridge has the MAC address that follows from the boot id, or from something else where that cannot be read.
+    const [was, is] = [this.before, after].map((text) => text.replace(/"([0-9a-f]{2}:){5}[0-9a-f]{2}"/g, '"MAC"'));
+    return differences(was as string, is as string);
   }
 
   [Symbol.dispose](): void {
