@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
-import { builds } from '../support/builds.ts';
-import { attempt } from '../support/command.ts';
+import { type Build, builds } from '../support/builds.ts';
+import { attempt, run as output } from '../support/command.ts';
 import { type CrashSweep, crashSweep } from './crash-sweep.ts';
 import { faultSweep } from './fault-sweep.ts';
 import { hostileCalls } from './hostile-calls.ts';
@@ -9,12 +9,13 @@ import { hostileParsers } from './hostile-parsers.ts';
 import { sweptNetworks, vlanNetworks } from './networks.ts';
 import { reboots } from './reboot.ts';
 import type { Row } from './row.ts';
-import { closedOutputs, signalSweep } from './signal-sweep.ts';
+import { closedOutputs, signalSweep, signals } from './signal-sweep.ts';
 import type { Verb } from './stage.ts';
 import { allAtOnce, comeAndGo } from './storm.ts';
 
 // make test-torture: everything at every point, and what came of it into docs/reliability.md. In the environment:
-// TORTURE_ONLY=crash,fault,… runs less, TORTURE_STEP=7 tries every seventh point. With either the page is left alone unless TORTURE_WRITE=1.
+// TORTURE_ONLY=crash,fault,… and TSBRIDGE_BUILDS=static run less, TORTURE_STEP=7 tries every seventh point. With any of them the page is left alone
+// unless TORTURE_WRITE=1: then what was run takes its place there, with its date, its commit and its step, and the rest stays.
 
 type Work = () => Promise<Row[]>;
 
@@ -23,93 +24,58 @@ const step = Number(process.env.TORTURE_STEP ?? 1);
 /** Of the calls that start Node.js, before the first line of ours: it has done nothing yet. */
 const startStep = { pkg: 50 * step, static: step };
 
-const crashes = (networks: typeof sweptNetworks, over: Partial<CrashSweep> = {}): Work[] =>
-  builds.flatMap((build) =>
-    networks.flatMap((network) =>
-      verbs.flatMap((verb) =>
-        [false, true].map(
-          (isFirst): Work =>
-            async () =>
-              verb !== 'ADD' && isFirst
-                ? []
-                : [
-                    await crashSweep({
-                      build,
-                      network,
-                      verb,
-                      isFirst,
-                      step,
-                      startStep: startStep[build.name],
-                      ...over,
-                    }),
-                  ],
-        ),
+/** Every verb on every network; ADD also where its pod is the host's first. */
+const everywhere = (
+  networks: typeof sweptNetworks,
+  sweep: (what: Pick<CrashSweep, 'network' | 'verb' | 'isFirst'>) => Promise<Row>,
+): Work[] =>
+  networks.flatMap((network) =>
+    verbs.flatMap((verb) =>
+      (verb === 'ADD' ? [false, true] : [false]).map(
+        (isFirst): Work =>
+          async () => [await sweep({ network, verb, isFirst })],
       ),
     ),
   );
 
-/** The same on another kernel, which is slow: each point is cleared in one way, and the ways take turns. */
-const inUserModeLinux: Work = async () => {
-  const argv = ['test/vm/run', 'env', `TORTURE_STEP=${step}`, process.execPath, import.meta.filename, 'vlan'];
-  const { stdout, stderr } = attempt(argv, {
-    env: { ...process.env, VM_TIMEOUT: '36000' } as Record<string, string>,
-    timeoutMs: 36_000_000,
-  });
-  const rows = stdout.split('\n').filter((line) => line.startsWith('{'));
-  if (rows.length === 0) throw new Error(`user-mode Linux: ${stdout.slice(-2000)}${stderr.slice(-2000)}`);
-  return rows.map((line) => JSON.parse(line) as Row);
-};
+const crashes = (build: Build, networks: typeof sweptNetworks, over: Partial<CrashSweep> = {}): Work[] =>
+  everywhere(networks, (what) => crashSweep({ build, ...what, step, startStep: startStep[build.name], ...over }));
 
-const faults: Work[] = builds.flatMap((build) =>
-  sweptNetworks.flatMap((network) =>
-    verbs.flatMap((verb) =>
-      [false, true].map(
-        (isFirst): Work =>
-          async () =>
-            verb !== 'ADD' && isFirst ? [] : [await faultSweep({ build, network, verb, isFirst, step })],
-      ),
-    ),
-  ),
-);
+/** The same on another kernel, which is slow: each point is cleared in one way, and the ways take turns. */
+const inUserModeLinux =
+  (build: Build): Work =>
+  async () => {
+    const settings = ['env', `TORTURE_STEP=${step}`, `TSBRIDGE_BUILDS=${build.name}`];
+    const { stdout, stderr } = attempt(['test/vm/run', ...settings, process.execPath, import.meta.filename, 'vlan'], {
+      env: { ...process.env, VM_TIMEOUT: '36000' } as Record<string, string>,
+      timeoutMs: 36_000_000,
+    });
+    const rows = stdout.split('\n').filter((line) => line.startsWith('{'));
+    if (rows.length === 0) throw new Error(`user-mode Linux: ${stdout.slice(-2000)}${stderr.slice(-2000)}`);
+    return rows.map((line) => JSON.parse(line) as Row);
+  };
 
 const most = sweptNetworks.at(-1) as (typeof sweptNetworks)[number];
-const signals: Work[] = builds.flatMap((build): Work[] => [
-  async () => signalSweep({ build, network: most, step }),
-  async () => [await closedOutputs(build, most)],
-]);
 
-/** One after the other: each takes the whole machine. */
-const storms: Work = async () => {
-  const rows: Row[] = [];
-  for (const build of builds) {
-    rows.push(await allAtOnce(build, 200));
-    rows.push(await comeAndGo(build, { seconds: Math.ceil(60 / step), workers: 32 }));
-  }
-  return rows;
+/** Parts by the name that they have in the page, each for one build. What takes the whole machine is one piece of work. */
+const parts: Record<string, (build: Build) => Work[]> = {
+  crash: (build) => crashes(build, sweptNetworks),
+  'crash-vlan': (build) => [inUserModeLinux(build)],
+  fault: (build) => everywhere(sweptNetworks, (what) => faultSweep({ build, ...what, step })),
+  signal: (build) => [
+    ...signals.map((signal) => async () => [await signalSweep({ build, network: most, signal, step })]),
+    async () => [await closedOutputs(build, most)],
+  ],
+  storm: (build) => [
+    async () => [await allAtOnce(build, 200), await comeAndGo(build, { seconds: Math.ceil(60 / step), workers: 32 })],
+  ],
+  reboot: (build) => [async () => [await reboots(build)]],
+  hostile: (build) => [() => hostileCalls(build, Math.ceil(10_000 / step))],
 };
 
-/** A million cases for the parsers, 20,000 calls of the executables. */
-const hostile: Work[] = [
-  () => hostileParsers(Math.ceil(1_000_000 / step)),
-  ...builds.map(
-    (build): Work =>
-      () =>
-        hostileCalls(build, Math.ceil(20_000 / builds.length / step)),
-  ),
-];
-
-/** Parts by the name that they have in the page. */
-const parts: Record<string, Work[]> = {
-  crash: crashes(sweptNetworks),
-  'crash-vlan': [inUserModeLinux],
-  fault: faults,
-  signal: signals,
-  storm: [storms],
-  reboot: builds.map(
-    (build): Work =>
-      async () => [await reboots(build)],
-  ),
-  hostile,
+/** Parts that no executable takes part in. */
+const withoutBuild: Record<string, Work[]> = {
+  parsers: [() => hostileParsers(Math.ceil(1_000_000 / step))],
 };
 
 /** Does all of it, several at once, and gives the rows in order. */
@@ -129,21 +95,27 @@ async function carryOut(work: readonly Work[], atOnce: number): Promise<Row[]> {
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replace(/</g, '&lt;');
 
+/** What the figures are of, so that nobody takes a sample for the whole or an old run for a new one. */
+function header(): string {
+  const commit = output(['git', 'rev-parse', '--short=10', 'HEAD']).trim();
+  const machine = `${cpus()[0]?.model.trim()}, ${availableParallelism()} processors; Linux ${release()}`;
+  const extent = step === 1 ? '' : ` **Every ${step}th point.**`;
+  return `${new Date().toISOString().slice(0, 10)}, commit ${commit}; ${machine}.${extent}`;
+}
+
 function table(rows: readonly Row[]): string {
   const lines = rows.map(
     ({ what, ran, found, seconds }) => `| ${cell(what)} | ${cell(ran)} | ${cell(found)} | ${Math.round(seconds)} |`,
   );
-  const machine = `${cpus()[0]?.model.trim()}, ${availableParallelism()} processors; Linux ${release()}.`;
-  const sampled = step === 1 ? '' : ` Every ${step}th point.`;
-  return `${machine}${sampled}\n\n| What | Ran | Found | Seconds |\n|---|---|---|--:|\n${lines.join('\n')}\n`;
+  return `\n${header()}\n\n| What | Ran | Found | Seconds |\n|---|---|---|--:|\n${lines.join('\n')}\n\n`;
 }
 
 const page = new URL('../../docs/reliability.md', import.meta.url);
 
-function write(part: string, rows: readonly Row[]): void {
-  const markers = new RegExp(`(?<=<!-- ${part}: written by make test-torture -->\\n)[\\s\\S]*?(?=<!-- /${part} -->)`);
+function write(place: string, rows: readonly Row[]): void {
+  const markers = new RegExp(`(?<=<!-- ${place}: written by make test-torture -->\n)[\\s\\S]*?(?=<!-- /${place} -->)`);
   const text = readFileSync(page, 'utf8');
-  if (!markers.test(text)) throw new Error(`docs/reliability.md has no place for ${part}`);
+  if (!markers.test(text)) throw new Error(`docs/reliability.md has no place for ${place}`);
   writeFileSync(
     page,
     text.replace(markers, () => table(rows)),
@@ -151,18 +123,27 @@ function write(part: string, rows: readonly Row[]): void {
 }
 
 if (process.argv[2] === 'vlan') {
-  const turns = crashes(vlanNetworks, { takesTurns: true });
-  for (const row of await carryOut(turns, 1)) console.log(JSON.stringify(row));
+  for (const build of builds) {
+    const turns = crashes(build, vlanNetworks, { takesTurns: true });
+    for (const row of await carryOut(turns, 1)) console.log(JSON.stringify(row));
+  }
 } else {
-  const only = process.env.TORTURE_ONLY?.split(',') ?? Object.keys(parts);
-  const isWhole = (process.env.TORTURE_ONLY === undefined && step === 1) || process.env.TORTURE_WRITE === '1';
+  const known = [...Object.keys(parts), ...Object.keys(withoutBuild)];
+  const { TORTURE_ONLY, TORTURE_WRITE, TSBRIDGE_BUILDS } = process.env;
+  const isWhole = (TORTURE_ONLY ?? TSBRIDGE_BUILDS) === undefined && step === 1;
   let bad = 0;
-  for (const part of only) {
-    const work = parts[part];
-    if (!work) throw new Error(`${part}: there are ${Object.keys(parts).join(', ')}`);
-    const rows = await carryOut(work, Number(process.env.TORTURE_JOBS ?? 2));
-    bad += rows.filter(({ found }) => found !== 'nothing').length;
-    if (isWhole) write(part, rows);
+  for (const part of TORTURE_ONLY?.split(',') ?? known) {
+    if (!known.includes(part)) throw new Error(`${part}: there are ${known.join(', ')}`);
+    const pieces = new Map<string, Work[]>(
+      withoutBuild[part]
+        ? [[part, withoutBuild[part]]]
+        : builds.map((build) => [`${part} ${build.name}`, parts[part]?.(build) ?? []]),
+    );
+    for (const [place, work] of pieces) {
+      const rows = await carryOut(work, Number(process.env.TORTURE_JOBS ?? 2));
+      bad += rows.filter(({ found }) => found !== 'nothing').length;
+      if (isWhole || TORTURE_WRITE === '1') write(place, rows);
+    }
   }
   console.log(bad === 0 ? 'nothing found' : `${bad} rows with faults`);
   process.exitCode = bad === 0 ? 0 : 1;

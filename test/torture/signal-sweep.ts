@@ -5,7 +5,7 @@ import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
 import { type Part, Stage } from './stage.ts';
 
-const signals = ['TERM', 'INT', 'HUP', 'PIPE', 'XCPU'] as const;
+export const signals = ['TERM', 'INT', 'HUP', 'PIPE', 'XCPU'] as const;
 type Signal = (typeof signals)[number];
 
 /** 128 and the number: what a shell says of a process that a signal has ended. */
@@ -14,39 +14,34 @@ const endedBy: Record<Signal, number> = { TERM: 143, INT: 130, HUP: 129, PIPE: 1
 export interface SignalSweep {
   build: Build;
   network: SweptNetwork;
+  signal: Signal;
   /** Every so manieth call; 1: all of our own. */
   step: number;
 }
 
-/** Sends ADD each signal at its system calls in turn. Undone, or done and reported; nobody calls DEL for what has failed here. */
-export async function signalSweep({ build, network, step }: SignalSweep): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const signal of signals) {
-    const what = `${build.name}: ADD, ${network.name}, SIG${signal}`;
-    const swept = await row(what, async () => {
-      using stage = await Stage.set(build, network);
-      const { all, firstOwn } = await systemCallsOf(stage, 'ADD');
-      const faults = new Faults();
-      const ends = { done: 0, undone: 0, 'before it began': 0 };
-      for (let i = firstOwn - 1; i < all.length && faults.count < 60; i += step) {
-        const call = all[i] as (typeof all)[number];
-        const complain = (fault: string) => faults.add(`at call ${i + 1}, ${call.name} ${call.nth}: ${fault}`);
-        const words = meddling(call, `signal=${signal}`);
-        const { status, text } = await added(stage, words, complain);
-        if (status === endedBy[signal] && text === '') ends['before it began']++;
-        else if (status === 1) ends.undone++;
-        else ends.done++;
-        if (status !== endedBy[signal] || text !== '') judgeAnswer({ status, text }, 'ADD', complain);
-      }
-      const ran = Object.entries(ends).map(([end, count]) => `${count} ${end}`);
-      return {
-        ran: `${ends.done + ends.undone + ends['before it began']} points: ${ran.join(', ')}`,
-        found: String(faults),
-      };
-    });
-    rows.push(swept);
-  }
-  return rows;
+/** Sends ADD a signal at its system calls in turn. Undone, or done and reported; nobody calls DEL for what has failed here. */
+export function signalSweep({ build, network, signal, step }: SignalSweep): Promise<Row> {
+  return row(`${build.name}: ADD, ${network.name}, SIG${signal}`, async () => {
+    using stage = await Stage.set(build, network);
+    const { all, firstOwn } = await systemCallsOf(stage, 'ADD');
+    const faults = new Faults();
+    const ends = { done: 0, undone: 0, 'before it began': 0 };
+    for (let i = firstOwn - 1; i < all.length && faults.count < 60; i += step) {
+      const call = all[i] as (typeof all)[number];
+      const complain = (fault: string) => faults.add(`at call ${i + 1}, ${call.name} ${call.nth}: ${fault}`);
+      const words = meddling(call, `signal=${signal}`);
+      const { status, text } = await added(stage, words, complain);
+      if (status === endedBy[signal] && text === '') ends['before it began']++;
+      else if (status === 1) ends.undone++;
+      else ends.done++;
+      if (status !== endedBy[signal] || text !== '') judgeAnswer({ status, text }, 'ADD', complain);
+    }
+    const ran = Object.entries(ends).map(([end, count]) => `${count} ${end}`);
+    return {
+      ran: `${ends.done + ends.undone + ends['before it began']} points: ${ran.join(', ')}`,
+      found: String(faults),
+    };
+  });
 }
 
 /** An ADD, and DEL only when it was successful. */
