@@ -9,7 +9,12 @@ import { delimiter, join } from 'node:path';
  */
 export function missing(...programs: string[]): string | false {
   if (process.getuid?.() !== 0) return 'NOT RUN: live tests need root, to make network namespaces';
-  const absent = ['ip', 'nsenter', 'unshare', ...programs].filter((program) => !onPath(program));
+  return notInstalled('ip', 'nsenter', 'unshare', ...programs);
+}
+
+/** The same for a test that needs programs, and root for none of them. */
+export function notInstalled(...programs: string[]): string | false {
+  const absent = programs.filter((program) => !onPath(program));
   return absent.length > 0 && `NOT RUN: ${absent.join(', ')} not installed (make setup-test)`;
 }
 
