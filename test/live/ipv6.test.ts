@@ -1,5 +1,6 @@
 import t from 'tap';
 import { builds } from '../support/builds.ts';
+import { capture } from '../support/capture.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
@@ -102,12 +103,14 @@ for (const build of builds) {
     t.test('arriving, the pod announces its IPv4 and its IPv6 address', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       host.cni({ command: 'ADD', container: host.container(), conf: network() });
-      const capture = host.start(['timeout', '4', 'tcpdump', '-nn', '-l', '-i', 'six0', 'arp or icmp6']);
-      await new Promise((resolve) => setTimeout(resolve, 800));
+      const bridge = await capture(host, 'six0', 'arp or icmp6');
       t.equal(host.cni({ command: 'ADD', container: host.container(), conf: network() }).status, 0);
-      const { stdout } = await capture.done;
-      t.match(stdout, /ARP, (Request who-has|Reply) 10\.1\.0\.3 (\(ff:ff:ff:ff:ff:ff\) )?(tell 10\.1\.0\.3|is-at)/);
-      t.match(stdout, /neighbor advertisement, tgt is 2001:db8:1::3/);
+      const announcements = [
+        /ARP, (Request who-has|Reply) 10\.1\.0\.3 (\(ff:ff:ff:ff:ff:ff\) )?(tell 10\.1\.0\.3|is-at)/,
+        /neighbor advertisement, tgt is 2001:db8:1::3/,
+      ];
+      const seen = await bridge.seen(announcements);
+      for (const announcement of announcements) t.match(seen, announcement);
     });
 
     t.test('a container with IPv6 switched off gets it for its interface', async (t) => {

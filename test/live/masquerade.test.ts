@@ -1,5 +1,6 @@
 import t from 'tap';
 import { builds } from '../support/builds.ts';
+import { capture } from '../support/capture.ts';
 import type { Container } from '../support/container.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
@@ -36,20 +37,11 @@ function outside(host: Host): Container {
 
 /** The source address that the machine outside sees when the pod pings `to`. */
 async function seenFrom(machine: Container, pod: Container, to: string): Promise<string> {
-  const capture = machine.start([
-    'timeout',
-    '4',
-    'tcpdump',
-    '-nn',
-    '-c1',
-    '-i',
-    'eth0',
-    `(icmp or icmp6) and dst host ${to} and not (icmp6[0] == 135)`,
-  ]);
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  const arriving = await capture(machine, 'eth0', `(icmp or icmp6) and dst host ${to} and not (icmp6[0] == 135)`);
   pod.attempt(['ping', '-n', '-c2', '-i0.3', '-W1', to]);
-  const { stdout, stderr } = await capture.done;
-  return / IP6? (\S+) > /.exec(stdout)?.[1] ?? `nothing seen: ${stdout}${stderr}`;
+  const source = / IP6? (\S+) > /;
+  const seen = await arriving.seen([source]);
+  return source.exec(seen)?.[1] ?? `nothing seen: ${seen}`;
 }
 
 /** What attachments left: the machine outside is connected by a pair of its own. */

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { builds } from '../support/builds.ts';
+import { capture } from '../support/capture.ts';
 import type { Container } from '../support/container.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
@@ -49,21 +50,9 @@ for (const build of builds) {
         // A neighbour entry makes the pod send to its own MAC address; what comes back was reflected by the port.
         const mac = pod.ip('link', 'show', 'dev', 'eth0')[0].address as string;
         pod.run(['ip', 'neighbour', 'add', '10.1.0.99', 'lladdr', mac, 'dev', 'eth0']);
-        const capture = pod.start([
-          'timeout',
-          '3',
-          'tcpdump',
-          '-nn',
-          '-Q',
-          'in',
-          '-c1',
-          '-i',
-          'eth0',
-          'icmp and host 10.1.0.99',
-        ]);
-        await new Promise((resolve) => setTimeout(resolve, 600));
+        const arriving = await capture(pod, 'eth0', '-Q', 'in', 'icmp and host 10.1.0.99');
         pod.attempt(['ping', '-n', '-c2', '-i0.3', '-W0.3', '10.1.0.99']);
-        const { stdout } = await capture.done;
+        const stdout = await arriving.seen([/echo request/], 1000);
         t.equal(/echo request/.test(stdout), hairpinMode, `hairpinMode ${hairpinMode}: ${stdout}`);
       }
     });

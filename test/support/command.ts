@@ -55,6 +55,8 @@ export interface Started {
   pid: number;
   kill(signal?: NodeJS.Signals): void;
   done: Promise<Outcome>;
+  /** Waits until what it has written, to stdout and stderr, is that; false when it ends, or `patienceMs` pass, before. */
+  says(expected: RegExp | ((output: string) => boolean), patienceMs?: number): Promise<boolean>;
 }
 
 /** Starts a command without waiting for it. */
@@ -66,19 +68,34 @@ export function start(argv: readonly string[], options: CommandOptions = {}): St
     killSignal: 'SIGKILL',
     ...(options.env ? { env: options.env } : {}),
   });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
   const done = new Promise<Outcome>((resolve, reject) => {
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
-    });
     child.on('error', reject);
     child.on('close', (status, signal) => resolve({ argv, status, signal, stdout, stderr }));
   });
   child.stdin.on('error', () => {}); // EPIPE: a command that ends without reading its stdin
   child.stdin.end(options.stdin ?? '');
-  return { pid: child.pid ?? 0, kill: (signal = 'SIGKILL') => void child.kill(signal), done };
+  const says: Started['says'] = (expected, patienceMs = 10_000) =>
+    new Promise((resolve) => {
+      const isSaid = () => (expected instanceof RegExp ? expected.test(stdout + stderr) : expected(stdout + stderr));
+      const look = () => isSaid() && answer();
+      const timer = setTimeout(() => answer(), patienceMs);
+      const answer = () => {
+        clearTimeout(timer);
+        for (const stream of [child.stdout, child.stderr]) stream.off('data', look);
+        child.off('close', answer);
+        resolve(isSaid());
+      };
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', look);
+      child.on('close', answer);
+      look();
+    });
+  return { pid: child.pid ?? 0, kill: (signal = 'SIGKILL') => void child.kill(signal), done, says };
 }
