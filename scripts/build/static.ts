@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { nodeStubs } from '../static/node-stubs.ts';
+import { pack } from '../static/pack.ts';
 import { type QuickJs, quickJsObjects, quickJsSource } from '../static/quickjs.ts';
 import { run, runAside, runBytes } from '../static/run.ts';
 import { sanitizingToolchain, staticToolchain, type Toolchain } from '../static/toolchain.ts';
@@ -56,7 +57,8 @@ export async function linkProgram(
   const parts = partsOf(await bundleModules(entry, modules), hasSnapshot);
   for (const { command, names } of parts.starts) run(compiler, ['together', modules, `${command}.start`, ...names]);
   run(compiler, ['apart', modules, ...parts.others]);
-  await writeFile(join(work, 'blobs.S'), blobs(parts));
+  const lengths = await packAll(parts.others.map((name) => join(modules, `${name}.apart`)));
+  await writeFile(join(work, 'blobs.S'), blobs(parts, lengths));
 
   const objects = [...(await quickJsObjects(source, toolchain, cache)), ...(await ourObjects(source, toolchain, work))];
   await replaceExecutable(output, {
@@ -89,7 +91,7 @@ export async function bundleModules(entry: string, outdir: string): Promise<Meta
 interface Parts {
   /** For each command of the protocol, and for all others: the entry, and what a process with that command asks for in any case. */
   starts: { command: string; names: string[] }[];
-  /** Everything but the entry and what that imports statically. */
+  /** Everything that is not in each of these, to be read when it is asked for. */
   others: string[];
 }
 
@@ -114,16 +116,16 @@ function partsOf({ outputs }: Metafile, hasSnapshot: boolean): Parts {
     atOnce.add(path);
     for (const next of output.imports) if (next.kind === 'import-statement') add(next.path);
   };
-  add(entry);
-  const outputOf = (source: string) => all.find((path) => outputs[path]?.entryPoint === source);
-  // One that needs no start but for its snapshot reads all of them for that.
-  const commands = hasSnapshot ? { snapshot: Object.values(askedForBy).flat() } : askedForBy;
+  const outputsOf = (sources: string[]) => all.filter((path) => sources.includes(outputs[path]?.entryPoint ?? ''));
+  // One that needs no start but for its snapshot has one with all that is asked for.
+  const commands = { ...(hasSnapshot ? {} : askedForBy), other: hasSnapshot ? Object.values(askedForBy).flat() : [] };
   const starts = Object.entries(commands).map(([command, sources]) => ({
     command,
-    names: [...new Set([entry, ...sources.flatMap((source) => outputOf(source) ?? [])])].map((path) => basename(path)),
+    names: [entry, ...outputsOf(sources)].map((path) => basename(path)),
   }));
+  for (const path of [entry, ...outputsOf(commands.other)]) add(path);
   return {
-    starts: [...starts, { command: 'other', names: [basename(entry)] }],
+    starts,
     others: all
       .filter((path) => !atOnce.has(path))
       .map((path) => basename(path))
@@ -131,16 +133,26 @@ function partsOf({ outputs }: Metafile, hasSnapshot: boolean): Parts {
   };
 }
 
-/** What src/engine/quickjs/blobs.h declares, for the assembler, which includes files as they are. */
-function blobs({ starts, others }: Parts): string {
-  const table = (symbol: string, files: string[], names: string[]) => `.section .rodata
+/** Makes FILE.packed of each FILE. Gives the lengths of the files. */
+async function packAll(files: string[]): Promise<number[]> {
+  const packOne = async (file: string) => {
+    const bytes = await readFile(file);
+    await writeFile(`${file}.packed`, pack(bytes));
+    return bytes.length;
+  };
+  return Promise.all(files.map(packOne));
+}
+
+/** What src/engine/quickjs/blobs.h declares, for the assembler, which includes files as they are. `lengths`: of the others, unpacked. */
+function blobs({ starts, others }: Parts, lengths: number[]): string {
+  const table = (symbol: string, files: string[], names: string[], unpacked: number[] = []) => `.section .rodata
 ${files.map((file, i) => `.balign 8\n${symbol}.${i}: .incbin "${file}"\n${symbol}.end${i}:`).join('\n')}
 ${names.map((name, i) => `${symbol}.name${i}: .asciz "${name}"`).join('\n')}
 .section .data.rel.ro, "aw"
 .balign 8
 .globl ${symbol}s, ${symbol}_count
 ${symbol}s:
-${names.map((_, i) => `.quad ${symbol}.name${i}, ${symbol}.${i}, ${symbol}.end${i} - ${symbol}.${i}`).join('\n')}
+${names.map((_, i) => `.quad ${symbol}.name${i}, ${symbol}.${i}, ${symbol}.end${i} - ${symbol}.${i}, ${unpacked[i] ?? 0}`).join('\n')}
 ${symbol}_count: .quad ${names.length}
 `;
   return [
@@ -151,8 +163,9 @@ ${symbol}_count: .quad ${names.length}
     ),
     table(
       'module',
-      others.map((name) => `${name}.apart`),
+      others.map((name) => `${name}.apart.packed`),
       others,
+      lengths,
     ),
     '.section .note.GNU-stack, "", %progbits\n',
   ].join('');

@@ -53,6 +53,10 @@ void prefault(void *start, size_t length);
 JSValue read_start(JSContext *ctx);
 JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque);
 
+// unpack.c: undoes scripts/static/pack.ts. Gives how many bytes it has written, 0 when there is not room enough or the
+// packed ones are damaged.
+size_t unpack(const uint8_t *packed, size_t length, uint8_t *bytes, size_t room);
+
 // failure.c: ends the process. `what` is one of our own sentences; the pending exception, or the given one, is the
 // details.
 _Noreturn void fail(const char *what, const char *details);
