@@ -4,12 +4,13 @@ import { found, isObject } from './schema.ts';
 
 /**
  * The JSON object in a text. `what` names the text in messages: `network configuration`.
- * Throws CniError 6; line and column are those that the engine gives (V8 does).
+ * Throws CniError 6; line and column are those that the engine gives (V8 does). `read` is told the text, whatever is in it.
  */
-export function decodeJson(input: Uint8Array | string, what: string): object {
+export function decodeJson(input: Uint8Array | string, what: string, read?: (text: string) => void): object {
   let value: unknown;
   try {
     const text = typeof input === 'string' ? input : withoutMark(strictText(input));
+    read?.(text);
     if (text.trim() === '') throw refuse(what, 'is empty; expected a JSON object');
     value = JSON.parse(text);
   } catch (error) {

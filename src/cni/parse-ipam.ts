@@ -119,15 +119,28 @@ export function parseHostLocal(
 }
 
 function rangeSets(raw: RawRangeSet[], report: Report): RangeSet[] {
-  try {
-    return parseRangeSets(raw);
-  } catch (error) {
-    if (!(error instanceof CniError)) throw error;
-    // Its message is `<path>: <problem>`, as report makes them again.
-    const colon = error.message.indexOf(': ');
-    report.wrong(error.message.slice(0, colon), error.message.slice(colon + 2), error.details);
-    return [];
+  const attempt = (sets: RawRangeSet[]): RangeSet[] | undefined => {
+    try {
+      return parseRangeSets(sets);
+    } catch (error) {
+      if (!(error instanceof CniError)) throw error;
+      // Its message is `<path>: <problem>`, as report makes them again.
+      const colon = error.message.indexOf(': ');
+      problems.push([error.message.slice(0, colon), error.message.slice(colon + 2), error.details]);
+      return undefined;
+    }
+  };
+  const problems: [path: string, message: string, details: string | undefined][] = [];
+  const sets = attempt(raw);
+  if (sets) return sets;
+  // The first problem ends it: each range by itself tells of all others.
+  for (const set of raw) {
+    if ('range' in set) attempt([set]);
+    else for (const [i, range] of set.ranges.entries()) attempt([{ path: `${set.path}[${i}]`, range }]);
   }
+  const unique = new Map(problems.map((problem) => [problem[0], problem]));
+  for (const problem of unique.values()) report.wrong(...problem);
+  return [];
 }
 
 /** Results before 0.3.0 have room for one address of each family. */

@@ -1,5 +1,6 @@
 import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
+import { InvalidConf, type Problem } from './invalid-conf.ts';
 import type { Judge } from './judge.ts';
 import { logLevels } from './log-level.ts';
 import { macProblem, parseMac } from './mac.ts';
@@ -55,12 +56,12 @@ export function parseNetConf(input: Uint8Array | string, request: Request, judge
   const { command } = request;
   const json = decodeJson(input, 'network configuration');
   const { name, type, cniVersion } = parseHead(json, command);
-  const problems: { message: string; details: string | undefined }[] = [];
+  const problems: Problem[] = [];
   const warnings = [...request.warnings];
   let isRefused = false;
   const report: Report = {
     wrong(path, message, details) {
-      if (isNeeded(path, command)) problems.push({ message: `${path}: ${message}`, details });
+      if (isNeeded(path, command)) problems.push({ path, message, details });
       else warnings.push(`${path}: ${message}`);
     },
     refused(schema, value, path) {
@@ -73,10 +74,7 @@ export function parseNetConf(input: Uint8Array | string, request: Request, judge
   const parsed = parse({ json, name, type, cniVersion, ipam, request, report, warnings });
   if (isRefused && !judge) return undefined;
   const [first, ...others] = problems;
-  if (first) {
-    const details = [first.details, ...others.map(({ message }) => `also ${message}`)].filter(Boolean).join('; ');
-    throw new CniError(code.invalidNetworkConfig, first.message, details === '' ? {} : { details });
-  }
+  if (first) throw new InvalidConf([first, ...others]);
   return { ...parsed, warnings };
 }
 
@@ -104,7 +102,8 @@ function isNeeded(path: string, command: Command): boolean {
   return neededToRelease.includes(path) || path.startsWith('cni.dev/');
 }
 
-function parseHead(json: object, command: Command): { name: string; type: string; cniVersion: string } {
+/** What a configuration is of. Throws CniError 7, and 1 for a version that is not spoken. */
+export function parseHead(json: object, command: Command): { name: string; type: string; cniVersion: string } {
   const head = foldKeys(json, ['name', 'type', 'cniVersion']);
   const textOf = (key: string) => {
     const value = head[key];

@@ -9,10 +9,16 @@ export interface CliOptions {
   subnet?: string | undefined;
   prune?: boolean | undefined;
   dryRun?: boolean | undefined;
+  strict?: boolean | undefined;
 }
 
-/** Carries a command out, and gives the exit status. Throws CniError. */
-export type Run = (host: Host, operand: string | undefined, options: CliOptions) => Promise<number>;
+/** Carries a command out, and gives the exit status. Most take one operand at most, the first of `operands`. Throws CniError. */
+export type Run = (
+  host: Host,
+  operand: string | undefined,
+  options: CliOptions,
+  operands: readonly string[],
+) => Promise<number>;
 
 export interface Option {
   name: `--${string}`;
@@ -24,7 +30,7 @@ export interface Option {
 
 export interface Command {
   name: string;
-  operand?: { name: string; choices?: readonly string[]; isRequired?: true };
+  operand?: { name: string; choices?: readonly string[]; isRequired?: true; isMany?: true };
   summary: string; // one line of `tsbridge --help`
   about: string; // paragraphs, apart by empty lines
   options: readonly Option[]; // beside those that every command takes
@@ -89,13 +95,15 @@ nothing.\n\n${aboutFile}`,
   },
   {
     name: 'check-config',
-    operand: file,
-    summary: 'the configuration with all defaults, or what is wrong with it',
-    about: `Prints the configuration as the plugin sees it; what may surprise goes to stderr. With --json it is a list with one entry for each \
-network, the warnings in it.\n\n${aboutFile}`,
-    options: [],
-    example: { line: 'tsbridge check-config 10-pods.conflist', about: 'every mistake at once, or every default' },
-    load: async () => (await import('./check-config.ts')).checkConfigCommand,
+    operand: { ...file, isMany: true },
+    summary: 'configurations with all defaults, or what is wrong with them',
+    about: `Prints the configuration as the plugin sees it. What is wrong, and what is legal and seldom meant, goes to stderr, all of it at once, each \
+with line, column and key: keys that nobody reads and what they look like, ranges that overlap with those of another network or with the node's own \
+addresses, gateways outside of their subnets, capabilities that no runtime passes. The exit status is 1 when something is \
+wrong.\n\n${aboutFile}`,
+    options: [{ name: '--strict', about: 'the exit status is 1 for warnings, too', key: 'strict' }],
+    example: { line: 'tsbridge check-config --strict *.conflist', about: 'before configurations go to nodes' },
+    load: async () => (await import('./check-config/check-config.ts')).checkConfigCommand,
   },
   {
     name: 'status',
@@ -190,7 +198,7 @@ verb GC does without a list: what was made before the last boot, and what has lo
 /** How a command is called: `leases [NETWORK]`. */
 export function synopsis({ name, operand }: Command): string {
   if (!operand) return name;
-  const word = operand.choices?.join('|') ?? operand.name;
+  const word = `${operand.choices?.join('|') ?? operand.name}${operand.isMany ? '...' : ''}`;
   return `${name} ${operand.isRequired ? word : `[${word}]`}`;
 }
 

@@ -39,7 +39,7 @@ export async function cli(host: Host): Promise<number> {
     host.stdout(helpOf(command));
     return 0;
   }
-  if (operands.length > (command.operand ? 1 : 0)) {
+  if (operands.length > (command.operand ? 1 : 0) && !command.operand?.isMany) {
     return misunderstood(host, `${name} takes ${command.operand ? 'one operand at most' : 'no operand'}`);
   }
   const taken = [...command.options, ...commonOptions];
@@ -49,7 +49,7 @@ export async function cli(host: Host): Promise<number> {
   for (const { name: word, key } of taken) if (key) options[key] = words[word];
   try {
     const run = await command.load();
-    return await run(host, operands[0], options as CliOptions);
+    return await run(host, operands[0], options as CliOptions, operands);
   } catch (thrown) {
     const error = asCniError(thrown);
     const details = error.details === undefined ? '' : `  ${oneLine(error.details)}\n`;

@@ -64,6 +64,10 @@ function networkFile(file: string): NetworkFile {
   return found;
 }
 
+/** Whether a command without a file is about what is on stdin: nothing can be there when it is a terminal or /dev/null, or when a folder is named. */
+export const isStdinMeant = (host: Host, { confDir, root }: CliOptions): boolean =>
+  confDir === undefined && root === undefined && !host.isDevice(0);
+
 /** A configuration to look at, and where it comes from. */
 export interface Source {
   file: string; // '' for stdin
@@ -76,8 +80,7 @@ export interface Source {
  */
 export function sources(host: Host, file: string | undefined, options: CliOptions): Source[] {
   if (file !== undefined) return [{ file, parsed: parseConf(decodeJson(read(file), 'network configuration')) }];
-  const isNamed = options.confDir !== undefined || options.root !== undefined;
-  if (!isNamed && !host.isDevice(0)) {
+  if (isStdinMeant(host, options)) {
     return [{ file: '', parsed: parseConf(decodeJson(host.readStdin(), 'network configuration')) }];
   }
   const files = networkFiles(options);

@@ -23,15 +23,21 @@ const request: Request = {
  */
 export function parseConf(whole: object): Parsed {
   const json = ownEntry(whole);
-  const parsed = parseNetConf(JSON.stringify(json), request, judge);
+  const parsed = parseOwn(json);
   return { ...parsed, warnings: [...parsed.warnings, ...unknownKeys(json)] };
 }
 
-/** Whether a plugin of the configuration is tsbridge, or has it for its addresses. */
-export function hasOwnEntry(json: object): boolean {
+/** The same of the plugin's own object, and without regard to keys that nobody reads. */
+export const parseOwn = (json: object): Parsed => parseNetConf(JSON.stringify(json), request, judge);
+
+/** The object of the plugin that is tsbridge, or has it for its addresses. */
+export function ownEntryOf(json: object): object | undefined {
   const { plugins } = foldKeys(json, ['plugins']);
-  return ownIn(Array.isArray(plugins) ? plugins.filter(isObject) : [json]) !== undefined;
+  return ownIn(Array.isArray(plugins) ? plugins.filter(isObject) : [json]);
 }
+
+/** Whether a plugin of the configuration is tsbridge, or has it for its addresses. */
+export const hasOwnEntry = (json: object): boolean => ownEntryOf(json) !== undefined;
 
 function ownIn(entries: readonly object[]): object | undefined {
   const typeOf = (value: unknown) => (isObject(value) ? foldKeys(value, ['type', 'ipam']) : {});

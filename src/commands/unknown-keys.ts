@@ -1,13 +1,16 @@
 import { hostPortShape } from '../cni/parse-host-ports.ts';
-import { hostLocalShape, rangeShape } from '../cni/parse-ipam.ts';
+import { hostLocalShape } from '../cni/parse-ipam.ts';
 import { mainShape } from '../cni/parse-netconf.ts';
-import { isObject } from '../cni/schema.ts';
+import { Converted, isObject, List, Members, type Schema, type Shape } from '../cni/schema.ts';
 
 /** Keys of a network configuration that libcni and the conventions define, beside the plugin's own. SPEC "Network configuration format". */
 const conventional = [
   ...['cniVersion', 'cniVersions', 'name', 'type', 'ipam', 'capabilities', 'prevResult', 'disableCheck', 'disableGC'],
   ...['cni.dev/valid-attachments', 'cni.dev/attachments'],
 ];
+
+/** What runtimes and others write for several plugins at once. */
+const shared = ['args', 'runtimeConfig'];
 
 /**
  * Keys that nobody reads, each with the known one that it looks like: the protocol has them ignored, and a typo is one of them.
@@ -17,31 +20,37 @@ export function unknownKeys(json: object): string[] {
   const { ipam } = json as { ipam?: unknown };
   const isOwnIpam = isObject(ipam) && ['host-local', 'tsbridge'].includes(String((ipam as { type?: unknown }).type));
   return [
-    ...unknownIn(json, [...conventional, ...Object.keys(mainShape), ...Object.keys(hostPortShape)], ''),
-    ...(isOwnIpam ? unknownIn(ipam, ['type', ...Object.keys(hostLocalShape)], 'ipam.') : []),
-    ...(isOwnIpam ? unknownInRanges((ipam as { ranges?: unknown }).ranges) : []),
+    ...unknownIn(json, { ...mainShape, ...hostPortShape }, conventional, ''),
+    ...(isOwnIpam ? unknownIn(ipam, hostLocalShape, ['type'], 'ipam.') : []),
   ];
 }
 
-function unknownInRanges(ranges: unknown): string[] {
-  if (!Array.isArray(ranges)) return [];
-  return ranges.flatMap((set: unknown, i) =>
-    Array.isArray(set)
-      ? set.flatMap((range: unknown, j) =>
-          isObject(range) ? unknownIn(range, Object.keys(rangeShape), `ipam.ranges[${i}][${j}].`) : [],
-        )
-      : [],
-  );
+function unknownIn(value: object, shape: Shape, others: readonly string[], path: string): string[] {
+  const known = [...others, ...Object.keys(shape)];
+  return Object.entries(value).flatMap(([key, member]) => {
+    const name = known.find((one) => one.toLowerCase() === key.toLowerCase());
+    if (name === undefined) {
+      const like = nearest(key, known);
+      return [`${path}${key}: not known, and ignored${like ? `; did you mean ${like}?` : ''}`];
+    }
+    const schema = shape[name];
+    return schema && !shared.includes(name) ? unknownBelow(member, schema(), `${path}${name}`) : [];
+  });
 }
 
-function unknownIn(value: object, known: readonly string[], path: string): string[] {
-  const lower = new Set(known.map((key) => key.toLowerCase()));
-  return Object.keys(value)
-    .filter((key) => !lower.has(key.toLowerCase()))
-    .map((key) => {
-      const like = known.find((candidate) => distance(key.toLowerCase(), candidate.toLowerCase()) <= 2);
-      return `${path}${key}: not known, and ignored${like ? `; did you mean ${like}?` : ''}`;
-    });
+function unknownBelow(value: unknown, schema: Schema, path: string): string[] {
+  if (schema instanceof Converted) return unknownBelow(value, schema.schema, path);
+  if (schema instanceof List && Array.isArray(value)) {
+    return value.flatMap((one: unknown, i) => unknownBelow(one, schema.element, `${path}[${i}]`));
+  }
+  return schema instanceof Members && isObject(value) ? unknownIn(value, schema.shape, [], `${path}.`) : [];
+}
+
+/** The word that a typo looks like, if there is one. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((one) => ({ one, steps: distance(word.toLowerCase(), one.toLowerCase()) }));
+  const [best] = ranked.sort((a, b) => a.steps - b.steps);
+  return best && best.steps <= 2 ? best.one : undefined;
 }
 
 /** Levenshtein's distance, with the swap of two neighbours as one step. */

@@ -75,7 +75,7 @@ const zshOption = ({ name, short, value, about }: Option): string[] =>
 function zshOperand({ operand }: Command): string[] {
   if (!operand) return [];
   const action = operand.choices ? `(${operand.choices.join(' ')})` : operand.name === 'FILE' ? '_files' : ' ';
-  return [quote(`1:${operand.name}:${action}`)];
+  return [quote(`${operand.isMany ? '*' : '1'}:${operand.name}:${action}`)];
 }
 
 const zsh = (): string => `#compdef tsbridge

@@ -7,7 +7,7 @@ export type Style = (colour: 'bold' | 'dim' | 'red' | 'yellow' | 'green', text: 
 const codes = { bold: 1, dim: 2, red: 31, yellow: 33, green: 32 } as const;
 
 /** Colours are for terminals whose owner has not set NO_COLOR (no-color.org). */
-export function styleFor(host: Pick<Host, 'env' | 'isDevice'>): Style {
-  const isWanted = !host.env.NO_COLOR && host.env.TERM !== 'dumb' && host.isDevice(1);
+export function styleFor(host: Pick<Host, 'env' | 'isDevice'>, fd = 1): Style {
+  const isWanted = !host.env.NO_COLOR && host.env.TERM !== 'dumb' && host.isDevice(fd);
   return (colour, text) => (isWanted && text !== '' ? `\x1b[${codes[colour]}m${text}\x1b[0m` : text);
 }
