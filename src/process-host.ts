@@ -20,7 +20,7 @@ const peekTimeoutMs = 50;
 const POLLIN = 1;
 const POLLOUT = 4;
 
-/** This process. `startedAt` is when it began, in milliseconds of nowMs(). */
+/** The process that this is. `startedAt` is when it began, in milliseconds of nowMs(). */
 export function processHost(startedAt: number): Host {
   let boot: string | undefined;
   return {

@@ -12,7 +12,7 @@ const modules: Record<string, string> = {
   'node:events': 'events.ts',
   'node:os': 'os.ts',
   'node:process': 'process.ts',
-  'node:util': 'util.ts',
+  'node:util': 'call-sites.ts',
   worker_threads: 'worker-threads.ts',
   // pino's own files and threads: its lines go to a function of ours.
   'on-exit-leak-free': 'unused.cjs',

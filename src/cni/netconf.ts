@@ -11,7 +11,7 @@ export interface Range {
 /** Alternative pools for one address: an attachment gets one address of each range set. */
 export type RangeSet = Range[];
 
-/** `ipam` of type host-local, served inside the process. */
+/** `ipam` of type host-local, which the plugin serves itself. */
 export interface HostLocalConf {
   type: 'host-local';
   ranges: RangeSet[]; // runtimeConfig.ipRanges, then the legacy single range, then `ranges`

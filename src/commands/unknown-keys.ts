@@ -1,6 +1,6 @@
+import { mainShape } from '../cni/main-shape.ts';
 import { hostPortShape } from '../cni/parse-host-ports.ts';
 import { hostLocalShape } from '../cni/parse-ipam.ts';
-import { mainShape } from '../cni/parse-netconf.ts';
 import { Converted, isObject, List, Members, type Schema, type Shape } from '../cni/schema.ts';
 
 /** Keys of a network configuration that libcni and the conventions define, beside the plugin's own. SPEC "Network configuration format". */

@@ -1,27 +1,18 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { CniError, code } from '../cni/error.ts';
 import type { HostLocalConf } from '../cni/netconf.ts';
-import { bitsOf, formatIp, parseIp } from '../ip/address.ts';
-import { access, close, tryToWrite, W_OK, X_OK } from '../linux/files.ts';
+import { formatIp, parseIp } from '../ip/address.ts';
+import { close } from '../linux/files.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 import { dealOut, exhausted, takeNext, takeRequested, type Want } from './allocate.ts';
 import { showDuration } from './duration.ts';
 import type { Ipam, RemoveRest, WhenFull } from './ipam.ts';
 import type { Lease } from './lease.ts';
-import {
-  capacity,
-  isAllocatable,
-  makePool,
-  namesInPool,
-  type Pool,
-  type PoolRange,
-  rangeOf,
-  showPool,
-} from './pool.ts';
+import { belongTogether, matching } from './partner.ts';
+import { capacity, isAllocatable, makePool, namesInPool, type Pool, rangeOf, showPool } from './pool.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { type Entry, isPod, mostPorts, shortBoot } from './store/index-entry.ts';
-import { errnoOf, remedies } from './store/io-failure.ts';
 import { LastReserved } from './store/last-reserved.ts';
 import { readEntries, readEntry } from './store/lease-index.ts';
 import type { Place } from './store/location.ts';
@@ -31,6 +22,7 @@ import { type AttachmentLease, settledLeases } from './store/settled-leases.ts';
 import { Steadiness } from './store/steady.ts';
 import { Sticky } from './store/sticky.ts';
 import { anyMayBeDead, type LockedStore, Store } from './store/store.ts';
+import { refuseUnwritable } from './store/writable.ts';
 
 /** What the host-local IPAM needs. */
 export interface HostLocalOptions {
@@ -47,7 +39,7 @@ export interface HostLocalOptions {
   hash(containerID: string, ifname: string): string;
   /**
    * Whether the host interface of the attachment with that hash exists. It is asked under the lock, and must look each time: an answer
-   * from before the lock was taken would make an ADD that has just ended look dead. Undefined in a process that only does IPAM.
+   * from before the lock was taken would make an ADD that has just ended look dead. Undefined where only IPAM is done.
    */
   vethExists: ((hash: string) => boolean) | undefined;
   /** Attachments of the network that live and are not known, asked under the lock, and only when all leases had to be read. */
@@ -58,7 +50,7 @@ export interface HostLocalOptions {
   ports?: string | undefined;
 }
 
-/** The host-local IPAM, inside the process. Dispose closes its files; a process that exits need not. */
+/** The host-local IPAM. Dispose closes its files; a process that exits need not. */
 export interface HostLocal extends Ipam, Disposable {
   status(full: WhenFull): void;
 }
@@ -294,7 +286,7 @@ class HostLocalIpam implements HostLocal {
   }
 
   status(full: WhenFull): void {
-    this.refuseUnwritable();
+    refuseUnwritable(this.place.dir);
     const names = this.store.names();
     for (const pool of this.pools()) {
       const size = capacity(pool);
@@ -311,26 +303,6 @@ class HostLocalIpam implements HostLocal {
         `no addresses left in ${showPool(pool)}`,
         `All ${size} addresses that may be handed out are taken. The leases are in ${this.place.dir}.`,
       );
-    }
-  }
-
-  /** The store's directory, or what it would be made in, must be writable. */
-  private refuseUnwritable(): void {
-    for (let path = this.place.dir; ; path = parentOf(path)) {
-      try {
-        access(path, W_OK | X_OK);
-        // A file system may be full, a quota used up, and a mount read-only since.
-        tryToWrite(path, leaseBytes);
-        return;
-      } catch (error) {
-        const errno = errnoOf(error);
-        if (errno === 'ENOENT' && path !== '/') continue;
-        throw new CniError(code.notAvailable, `the address store cannot be written: ${path}: ${errno}`, {
-          details: [`The leases of this network go to ${this.place.dir} (ipam.dataDir).`, remedies[errno ?? '']]
-            .filter(Boolean)
-            .join(' '),
-        });
-      }
     }
   }
 
@@ -370,41 +342,4 @@ function resultIp(pool: Pool | undefined, text: string) {
   const range = ip && pool && rangeOf(pool, ip);
   if (!range) throw new Error(`${text} is not of the pool it was taken from`);
   return { address: `${text}/${range.prefixLength}`, gateway: range.gateway };
-}
-
-/** A lease: a container ID of 64 characters and the name of an interface. */
-const leaseBytes = 81;
-
-/** The directory that a path is in; `/` is in itself. Paths are absolute. */
-const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
-
-/**
- * The address of another pool that is as far from its subnet's as this one is from its own: 10.1.0.5 and fd00::5. An attachment gets such a pair
- * when it is free, so that each address has the same partner every time, and one MAC address follows from both.
- */
-function matching(pool: Pool | undefined, text: string | undefined, other: Pool): string | undefined {
-  const offset = pool && text !== undefined ? offsetOf(pool, text) : undefined;
-  const [range] = other.ranges;
-  if (offset === undefined || !range || other.ranges.length > 1) return undefined;
-  const ip = { family: range.family, value: networkValue(range) + offset };
-  return isAllocatable(other, ip) ? formatIp(ip) : undefined;
-}
-
-const belongTogether = (wants: readonly Want[], ips: readonly string[]): boolean => {
-  if (wants.length === 1) return true;
-  const [first, ...others] = wants.map(({ pool }, i) => offsetOf(pool, ips[i] as string));
-  return first !== undefined && others.every((offset) => offset === first);
-};
-
-/** How far an address is from its subnet's; undefined where a pool has several ranges, and so several addresses that far. */
-function offsetOf(pool: Pool, text: string): bigint | undefined {
-  const ip = parseIp(text);
-  const [range] = pool.ranges;
-  return ip && range && pool.ranges.length === 1 ? ip.value - networkValue(range) : undefined;
-}
-
-/** The first address of a range's subnet. */
-function networkValue({ family, start, prefixLength }: PoolRange): bigint {
-  const hostBits = BigInt(bitsOf(family) - prefixLength);
-  return (start >> hostBits) << hostBits;
 }

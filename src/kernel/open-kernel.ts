@@ -36,7 +36,7 @@ export interface KernelOptions {
   firewall?: MakeFirewall;
 }
 
-/** The kernel that runs this process. Nothing is opened before it is needed, and everything once. */
+/** The kernel that this process runs on. Nothing is opened before it is needed, and everything once. */
 export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOptions): Kernel {
   let host: Netns | undefined;
   let container: Netns | undefined;

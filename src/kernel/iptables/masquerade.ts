@@ -46,7 +46,7 @@ function rules(chain: string, attachment: Attachment, family: Family, addresses:
 }
 
 /**
- * Masquerades the addresses, by one process per family; a second time changes nothing. A failure takes back what was done.
+ * Masquerades the addresses, with one program for each family; a second time changes nothing. A failure takes back what was done.
  * Throws CniError 11 (locked), 100, 104 (no iptables).
  */
 export async function iptablesMasqAdd(attachment: Attachment, addresses: readonly MasqAddress[]): Promise<void> {
@@ -66,7 +66,7 @@ export async function iptablesMasqAdd(attachment: Attachment, addresses: readonl
 }
 
 async function addFamily(tables: Iptables, chain: string, lines: readonly string[]): Promise<void> {
-  // A new chain cannot be there, so its jumps cannot either: one process. Otherwise what is there is replaced.
+  // A new chain cannot be there, so its jumps cannot either: one program. Otherwise what is there is replaced.
   const first = await restore(tables, [`-N ${chain}`, ...lines]);
   if (first.status === 0) return;
   const listed = await listChain(tables, 'POSTROUTING');
