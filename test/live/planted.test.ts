@@ -21,6 +21,18 @@ const args = 'K8S_POD_NAMESPACE=default;K8S_POD_NAME=web';
 /** Much less than anything that would wait. */
 const timeoutMs = 8000;
 
+/** The words before a command that is to ignore every signal that can be, libc's own two (32 and 33) included. */
+const ignoringSignals = [
+  process.execPath,
+  '--no-warnings',
+  '-e',
+  `const { DynamicLibrary } = require('node:ffi');
+  const syscall = new DynamicLibrary('libc.so.6').getFunction('syscall', { arguments: ['i32', 'i32', 'buffer', 'pointer', 'u64'], return: 'i64' });
+  const ignore = new BigUint64Array([1n, 0n, 0n, 0n]);
+  for (let signal = 1; signal <= 64; signal++) syscall(process.arch === 'arm64' ? 134 : 13, signal, ignore, 0n, 8n);
+  process.execve(process.argv[1], process.argv.slice(1), process.env);`,
+];
+
 /** Every file name that the plugin knows, and what it makes of a thing in its place: an attachment, or an error. */
 const names = [
   'lock',
@@ -190,6 +202,31 @@ for (const build of builds) {
         (one) => !/^(pipe:|socket:|\/run\/cni\/bin\/spy|\/run\/seen|\/proc\/\d+\/fd|\/dev\/null)/.test(one),
       );
       t.strictSame(strange, [], seen.join());
+    },
+  );
+
+  t.test(
+    `${build.name}: a plugin that it runs finds no signal ignored or blocked, whatever the runtime has done with them`,
+    { skip: missing() },
+    async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const delegate = host.outer('/run/cni/bin/spy');
+      writeFileSync(
+        delegate,
+        '#!/bin/sh\ngrep -E "^Sig(Blk|Ign)" /proc/self/status >/run/seen\necho \'{"cniVersion":"1.0.0","ips":[{"address":"10.61.0.9/24"}]}\'\n',
+      );
+      chmodSync(delegate, 0o755);
+      const added = host.cni({
+        command: 'ADD',
+        container: host.container(),
+        conf: { ...conf, ipam: { type: 'spy' } },
+        wrapper: ignoringSignals,
+      });
+      t.equal(added.status, 0, added.stdout);
+      t.equal(
+        readFileSync(host.outer('/run/seen'), 'utf8'),
+        `SigBlk:\t${'0'.repeat(16)}\nSigIgn:\t${'0'.repeat(16)}\n`,
+      );
     },
   );
 

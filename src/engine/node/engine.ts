@@ -90,6 +90,7 @@ function run(program: Parameters<Engine['run']>[0]): Promise<Ended> {
       resolve(why ? { ...ended, why } : ended);
     };
     try {
+      resetIgnoredSignals();
       // A process group of its own, so that what it has started itself can be killed with it.
       // Node's own modules that few calls need are loaded by them: they would make the snapshot larger for all.
       child = process
@@ -131,6 +132,23 @@ function run(program: Parameters<Engine['run']>[0]): Promise<Ended> {
     });
   });
 }
+
+/**
+ * Signals that whoever started this process had ignored stay so in what it starts. libuv sets back those below 32; of the others some are libc's own,
+ * which no function of its sets back, and GNU make ignores these.
+ */
+function resetIgnoredSignals(): void {
+  const number = process.arch === 'arm64' ? 134 : 13; // rt_sigaction
+  const byDefault = new Uint8Array(32); // struct sigaction of the kernel: handler, flags, restorer, mask
+  const action = new Uint8Array(32);
+  for (let signal = 32; signal <= 64; signal++) {
+    const isIgnored = engine.syscall(number, signal, null, action, 8) === 0 && action[0] === SIG_IGN;
+    if (isIgnored && action.subarray(1, 8).every((byte) => byte === 0))
+      engine.syscall(number, signal, byDefault, null, 8);
+  }
+}
+
+const SIG_IGN = 1; // asm-generic/signal-defs.h
 
 /** What the program wrote before it ended may still be in the pipes: they are read until they end, or for a moment. */
 function drain(child: ChildProcess, done: () => void): void {

@@ -62,6 +62,25 @@ static int close_all_on_exec(void) {
   return 0;
 }
 
+// struct sigaction as the kernel has it: asm-generic/signal.h, arch/x86/include/uapi/asm/signal.h.
+struct kernel_sigaction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)(void);
+  uint64_t mask;
+};
+
+// The C library's own signals (32 up to SIGRTMIN) are in none of its sets, so posix_spawn() leaves them ignored where
+// whoever started this process had them so, as GNU make does.
+static void reset_own_signals(void) {
+  static const struct kernel_sigaction by_default = {.handler = SIG_DFL};
+  for (int number = 32; number < SIGRTMIN; number++) {
+    struct kernel_sigaction action;
+    if (syscall(SYS_rt_sigaction, number, NULL, &action, sizeof action.mask) == 0 && action.handler == SIG_IGN)
+      syscall(SYS_rt_sigaction, number, &by_default, NULL, sizeof by_default.mask);
+  }
+}
+
 // Gives an errno, 0 for success.
 static int start(const char *file, const char **argv, const char **env, const int *fds, pid_t *pid) {
   posix_spawn_file_actions_t actions;
@@ -93,6 +112,7 @@ static int start(const char *file, const char **argv, const char **env, const in
   }
   // An ignored SIGCHLD is inherited, and with it there would be nothing to wait for.
   signal(SIGCHLD, SIG_DFL);
+  reset_own_signals();
   error = posix_spawn(pid, file, &actions, &attributes, (char **)argv, (char **)env);
 close_copies:
   for (int i = 0; i < standard_descriptors; i++) {
