@@ -15,6 +15,16 @@ OUT := bin$(if $(filter-out $(MACHINE),$(ARCH)),/$(ARCH))
 BINDIR ?= /opt/cni/bin
 DESTDIR ?=
 BUILD ?= static
+# What people use: a link to the executable where a shell finds it, the manual page, completions. PREFIX= installs none of them.
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man/man8
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+# fish does not look below /usr/local by itself.
+FISHDIR ?= $(if $(filter /usr/local,$(PREFIX)),/etc/fish/completions,$(PREFIX)/share/fish/vendor_completions.d)
+SHARE := build/share
+SHARED = $(SHARE)/tsbridge.8:$(MANDIR)/tsbridge.8 $(SHARE)/tsbridge.bash:$(BASHDIR)/tsbridge \
+  $(SHARE)/_tsbridge:$(ZSHDIR)/_tsbridge $(SHARE)/tsbridge.fish:$(FISHDIR)/tsbridge.fish
 BUILT_pkg := $(OUT)/tsbridge
 BUILT_static := $(OUT)/tsbridge-static
 
@@ -95,12 +105,14 @@ sbom: all ## A bill of materials (CycloneDX) beside each executable
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts
 
-install: $(BUILT_$(BUILD)) ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, BUILD=static|pkg
+install: $(BUILT_$(BUILD)) $(SHARE)/tsbridge.8 ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, PREFIX=/usr/local, BUILD=static|pkg
 	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be static or pkg' >&2; exit 2)
 	@scripts/install-executable '$(BUILT_$(BUILD))' '$(DESTDIR)$(BINDIR)/tsbridge'
+	@$(if $(PREFIX),scripts/install-pages '$(BINDIR)/tsbridge' '$(DESTDIR)' '$(PREFIX)/bin/tsbridge' $(SHARED))
 
 uninstall: ## Removes it again
 	rm -f '$(DESTDIR)$(BINDIR)/tsbridge'
+	@$(if $(PREFIX),scripts/install-pages --remove '$(BINDIR)/tsbridge' '$(DESTDIR)' '$(PREFIX)/bin/tsbridge' $(SHARED))
 
 clean: ## Removes what was built
 	rm -rf bin/* build/*
@@ -120,6 +132,10 @@ $(OUT)/tsbridge-static: $(SOURCES) $(C_SOURCES) $(PACKAGES) | setup-static
 bin/tsbridge-asan: $(SOURCES) $(C_SOURCES) $(PACKAGES) | setup-static
 	@scripts/setup sanitize
 	@$(RUN) SANITIZE=1 node scripts/build.ts static --output '$@'
+
+# Of all its files the one that is written first.
+$(SHARE)/tsbridge.8: $(SOURCES) scripts/share.ts $(PACKAGES)
+	@$(RUN) node scripts/share.ts '$(SHARE)'
 
 # npm writes this file last, so its date is the installation's. Whoever runs the Node.js in it comes by here, so that
 # what it needs of the machine is asked for first.

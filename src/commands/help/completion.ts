@@ -29,9 +29,10 @@ const words = (options: readonly Option[]): string =>
 /** The completion of a shell, made of the table of commands. */
 export const completion = (shell: Shell): string => ({ bash, zsh, fish })[shell]();
 
-const directories = [...new Set(commands.flatMap(optionsOf))].flatMap(({ name, value }) =>
-  value === 'DIR' ? name : [],
-);
+/** The options with such a value, of whatever command. */
+const optionsWith = (value: string): string[] => [
+  ...new Set(commands.flatMap(optionsOf).flatMap((option) => (option.value === value ? option.name : []))),
+];
 
 /** What bash shall offer for an operand: choices, files, or nothing that could be known. */
 function operandOf({ operand }: Command): string {
@@ -39,11 +40,23 @@ function operandOf({ operand }: Command): string {
   return operand?.name === 'FILE' ? `COMPREPLY=($(compgen -f -- "$word"))` : 'COMPREPLY=()';
 }
 
+/** What bash shall offer for the value of an option: folders, files, or nothing that could be known. */
+function bashValues(): string {
+  const values = [...new Set(commands.flatMap(optionsOf).flatMap(({ value }) => value ?? []))];
+  const offered: Record<string, string> = { DIR: 'compgen -d', FILE: 'compgen -f' };
+  return values
+    .map((value) => {
+      const offer = offered[value] ? `COMPREPLY=($(${offered[value]} -- "$word"))` : 'COMPREPLY=()';
+      return `    ${optionsWith(value).join('|')}) ${offer}; return ;;`;
+    })
+    .join('\n');
+}
+
 const bash = (): string => `# bash completion for tsbridge; made by: tsbridge completion bash
 _tsbridge() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} options
   case $before in
-    ${[...new Set(directories)].join('|')}) COMPREPLY=($(compgen -d -- "$word")); return ;;
+${bashValues()}
   esac
   if [ "$COMP_CWORD" = 1 ]; then
     COMPREPLY=($(compgen -W '${commands.map(({ name }) => name).join(' ')} ${words(ownOptions)}' -- "$word"))
@@ -65,16 +78,18 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** A text in a description of zsh's _arguments. */
 const bracketed = (text: string): string => text.replaceAll(/[[\]:\\]/g, '\\$&');
 
+const zshFiles: Record<string, string> = { DIR: '_files -/', FILE: '_files' };
+const fishFiles: Record<string, string> = { DIR: ' -x -a "(__fish_complete_directories)"', FILE: ' -r -F' };
+
 const zshOption = ({ name, short, value, about }: Option): string[] =>
   [name, ...(short ? [short] : [])].map((word) =>
-    quote(
-      `${word}[${bracketed(about)}]${value === undefined ? '' : `:${value}:${value === 'DIR' ? '_files -/' : ' '}`}`,
-    ),
+    quote(`${word}[${bracketed(about)}]${value === undefined ? '' : `:${value}:${zshFiles[value] ?? ' '}`}`),
   );
 
 function zshOperand({ operand }: Command): string[] {
   if (!operand) return [];
-  const action = operand.choices ? `(${operand.choices.join(' ')})` : operand.name === 'FILE' ? '_files' : ' ';
+  // NB: an action that only has a message to show (' ') would keep zsh from inserting an option that is the only match.
+  const action = operand.name === 'FILE' ? '_files' : `(${operand.choices?.join(' ') ?? ''})`;
   return [quote(`${operand.isMany ? '*' : '1'}:${operand.name}:${action}`)];
 }
 
@@ -104,7 +119,7 @@ const fishOption =
   (condition: string) =>
   ({ name, short, value, about }: Option): string =>
     `complete -c tsbridge -n ${quote(condition)} -l ${name.slice(2)}${short ? ` -s ${short.slice(1)}` : ''}${
-      value === undefined ? '' : value === 'DIR' ? ' -x -a "(__fish_complete_directories)"' : ' -x'
+      value === undefined ? '' : (fishFiles[value] ?? ' -x')
     } -d ${quote(about)}`;
 
 const fish = (): string => `# fish completion for tsbridge; made by: tsbridge completion fish

@@ -1,6 +1,7 @@
 import packageJson from '../../../package.json' with { type: 'json' };
 import type { Host } from '../../host.ts';
 import { commands, commonOptions, type Option, ownOptions, showOption, synopsis } from '../command-table.ts';
+import { wrap } from '../text/wrap.ts';
 
 /** `tsbridge man`: the manual page tsbridge(8) in the language of man(7). */
 export async function manCommand(
@@ -20,14 +21,17 @@ export const manPage = (): string =>
     '.SH NAME',
     'tsbridge \\- a CNI plugin, and what people need to look after its networks',
     '.SH SYNOPSIS',
-    ...commands.flatMap((command) => [`.B tsbridge ${roff(synopsis(command))}`, '.RI [ options ]', '.br']),
+    ...commands.flatMap((command) => ['.br', `.B tsbridge ${roff(synopsis(command))}`, '.RI [ options ]']).slice(1),
     '.SH DESCRIPTION',
-    'A container runtime runs it with CNI_COMMAND set, once for every container and verb. Run without, it is a tool for people.',
+    ...paragraphs(
+      'A container runtime runs it with CNI_COMMAND set, once for every container and verb. Run without, it is a tool for people.',
+    ),
     '.SH COMMANDS',
     ...commands.flatMap((command) => [
       `.SS ${roff(synopsis(command))}`,
-      ...command.about.split('\n\n').flatMap((paragraph) => [roff(paragraph), '.PP']),
+      ...paragraphs(command.about),
       ...command.options.flatMap(tagged),
+      '.PP',
       `Example, ${roff(command.example.about)}:`,
       '.PP',
       '.nf',
@@ -43,12 +47,20 @@ export const manPage = (): string =>
     '.B NO_COLOR',
     'No colours, on terminals either.',
     '.SH FILES',
-    '.I /etc/cni/net.d',
-    '.br',
-    '.I /var/lib/cni/networks',
+    ...place('/etc/cni/net.d', 'the networks: of several files a runtime takes the first by name'),
+    ...place('/var/lib/cni/networks', 'the leases, a folder for each network and a file for each address'),
+    '.SH SEE ALSO',
+    '.BR ip (8),',
+    '.BR bridge (8),',
+    '.BR nft (8)',
   ].join('\n')}\n`;
 
-const tagged = (option: Option): string[] => ['.TP', `.B ${roff(showOption(option))}`, roff(option.about)];
+const paragraphs = (text: string): string[] =>
+  text.split('\n\n').flatMap((paragraph, i) => [...(i === 0 ? [] : ['.PP']), roff(wrap(paragraph, ''))]);
+
+const tagged = (option: Option): string[] => ['.TP', `.B ${roff(showOption(option))}`, roff(wrap(option.about, ''))];
+
+const place = (path: string, about: string): string[] => ['.TP', `.I ${path}`, about];
 
 /** A text with what roff would take for its own made plain. */
 const roff = (text: string): string =>
