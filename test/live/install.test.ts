@@ -9,8 +9,13 @@ import { missing } from '../support/requirements.ts';
 // make install and make uninstall, and what they put in place: the shells and the formatter of manual pages take it as it is.
 
 const env = { PATH: process.env.PATH ?? '', HOME: '/nonexistent', TERM: 'xterm' };
-const make = (...words: string[]) =>
-  attempt(['make', '-C', project, '--no-print-directory', ...words], { env, timeoutMs: 300_000 });
+
+/** A make of its own, whatever make this test is run by. */
+function make(...words: string[]) {
+  const { MAKEFLAGS: _, MFLAGS: __, MAKELEVEL: ___, ...others } = process.env as Record<string, string>;
+  const argv = ['make', '-C', project, '--no-print-directory', ...words];
+  return attempt(argv, { env: others, timeoutMs: 300_000 });
+}
 
 /** All files and links below a folder. */
 const below = (folder: string): string[] =>
