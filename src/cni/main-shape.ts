@@ -66,20 +66,24 @@ const unreachable = (problem: string): never => {
 
 /** Empty, it is as good as absent. */
 const logLevel = () =>
-  textAs((value) =>
-    value === '' || (logLevels as readonly string[]).includes(value)
-      ? value
-      : refuse(`${quote(value)} is not a level; expected one of ${logLevels.join(', ')}`),
+  textAs(
+    (value) =>
+      value === '' || (logLevels as readonly string[]).includes(value)
+        ? value
+        : refuse(`${quote(value)} is not a level; expected one of ${logLevels.join(', ')}`),
+    logLevels,
   );
 
 /** The keys of the plugin that makes the interface, with what each may be. */
+export const backends = ['nftables', 'iptables'] as const;
+
 export const mainShape = {
   bridge: bridgeName,
   isGateway: bool,
   isDefaultGateway: bool,
   forceAddress: bool,
   ipMasq: bool,
-  ipMasqBackend: text, // see masqBackend
+  ipMasqBackend: () => textAs((value) => value, backends), // see masqBackend
   nonMasqueradeCIDRs: () => list(prefix('a prefix; expected one like 10.0.0.0/8', 'mask'), 'a list of prefixes'),
   mtu,
   hairpinMode: bool,

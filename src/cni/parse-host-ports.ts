@@ -33,12 +33,15 @@ export const hostPortShape = {
   snat: bool,
   masqAll: bool,
   backend: () =>
-    textAs((value) => {
-      if (value === '' || value === 'nftables') return value;
-      if (value === 'iptables')
-        return refuse(`"iptables" does not map host ports here, nf_tables does: leave it out, or ${chained}`);
-      return refuse(`${quote(value)} is not known; expected nftables`);
-    }),
+    textAs(
+      (value) => {
+        if (value === '' || value === 'nftables') return value;
+        if (value === 'iptables')
+          return refuse(`"iptables" does not map host ports here, nf_tables does: leave it out, or ${chained}`);
+        return refuse(`${quote(value)} is not known; expected nftables`);
+      },
+      ['nftables'],
+    ),
   markMasqBit: () =>
     iptablesOnly('the mark is for rules of iptables, and host ports are masqueraded by nf_tables without a mark'),
   externalSetMarkChain: () =>

@@ -2,7 +2,7 @@ import { decodeJson } from './decode-json.ts';
 import { CniError, code } from './error.ts';
 import { InvalidConf, type Problem } from './invalid-conf.ts';
 import type { Judge } from './judge.ts';
-import { mainShape } from './main-shape.ts';
+import { backends, mainShape } from './main-shape.ts';
 import type { DelegatedIpamConf, HostLocalConf, IpamConf, NetConf } from './netconf.ts';
 import { parseHostPorts } from './parse-host-ports.ts';
 import { parseHostLocal, rawRangeSets, requestedIps } from './parse-ipam.ts';
@@ -186,7 +186,7 @@ function masqBackend(
   { report, warnings }: Source,
 ): NetConf['ipMasqBackend'] {
   if (name === undefined || name === 'nftables' || name === 'iptables') return name;
-  const problem = `${quote(name)} is not known; expected one of nftables, iptables`;
+  const problem = `${quote(name)} is not known; expected one of ${backends.join(', ')}`;
   if (ipMasq) report.wrong('ipMasqBackend', problem);
   else warnings.push(`ipMasqBackend: ${problem} (it does nothing without ipMasq)`);
   return undefined;

@@ -41,15 +41,23 @@ export class Refused {
 
 export const refuse = (message: string): Refused => new Refused(message);
 
+/** What a value is at first sight, in the words of JSON Schema: scripts/build/json-schema.ts makes one of it. Absent: anything. */
+export interface Kind {
+  type: 'boolean' | 'string' | 'integer';
+  minimum?: number;
+  maximum?: number;
+  enum?: readonly string[];
+}
+
 /** A schema for a value that is no object and no list. All that is asked of it is asked in one function. */
 export class Leaf<T> implements Schema<T> {
   readonly accept: (value: unknown) => T | Refused;
-  constructor(accept: (value: unknown) => T | Refused) {
+  readonly kind: Kind | undefined;
+  constructor(accept: (value: unknown) => T | Refused, kind?: Kind) {
     this.accept = accept;
+    this.kind = kind;
   }
 }
-
-const leaf = <T>(convert: (value: unknown) => T | Refused): Schema<T> => new Leaf(convert);
 
 /** What `schema` accepts, made into something else; `convert` returns a Refused for what it does not accept. */
 export const converted = <I, O>(schema: Schema<I>, convert: (value: I) => O | Refused): Schema<O> =>
@@ -71,17 +79,22 @@ export class Converted<I, O> implements Schema<O> {
 }
 
 export const bool = (): Schema<boolean> =>
-  leaf((value) => (typeof value === 'boolean' ? value : refuse(expected('true or false', value))));
-
-/** A text, made into something else. It has no NUL, which no path and no name can hold. */
-export const textAs = <T>(convert: (value: string) => T | Refused): Schema<T> =>
-  leaf((value) => {
-    if (typeof value !== 'string') return refuse(expected('a string', value));
-    return value.includes('\0') ? refuse(`${quote(value)} contains a NUL character`) : convert(value);
+  new Leaf((value) => (typeof value === 'boolean' ? value : refuse(expected('true or false', value))), {
+    type: 'boolean',
   });
 
+/** A text, made into something else; `words` are all that may be meant. It has no NUL, which no path and no name can hold. */
+export const textAs = <T>(convert: (value: string) => T | Refused, words?: readonly string[]): Schema<T> =>
+  new Leaf(
+    (value) => {
+      if (typeof value !== 'string') return refuse(expected('a string', value));
+      return value.includes('\0') ? refuse(`${quote(value)} contains a NUL character`) : convert(value);
+    },
+    { type: 'string', ...(words ? { enum: words } : {}) },
+  );
+
 /** Any value, for somebody else to judge. */
-export const anything = (): Schema<unknown> => leaf((value) => value);
+export const anything = (): Schema<unknown> => new Leaf((value) => value);
 
 /** Any text. */
 export const text = (): Schema<string> => textAs((value) => value);
@@ -90,12 +103,15 @@ export const text = (): Schema<string> => textAs((value) => value);
  * A whole number from `min` to `max`, which is `what`: `a VLAN id (0 to 4094)`. `also` may refuse some of them.
  */
 export const integer = (min: number, max: number, what: string, also = (_: number) => true): Schema<number> =>
-  leaf((value) => {
-    if (typeof value !== 'number') return refuse(expected(`${what}, a number`, value));
-    return Number.isInteger(value) && value >= min && value <= max && also(value)
-      ? value
-      : refuse(`${value} is not ${what}`);
-  });
+  new Leaf(
+    (value) => {
+      if (typeof value !== 'number') return refuse(expected(`${what}, a number`, value));
+      return Number.isInteger(value) && value >= min && value <= max && also(value)
+        ? value
+        : refuse(`${value} is not ${what}`);
+    },
+    { type: 'integer', minimum: min, maximum: max },
+  );
 
 /** A list; `what` it is, for messages. */
 export const list = <T>(element: Schema<T>, what = 'a list'): Schema<T[]> => new List(element, what);

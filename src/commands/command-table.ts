@@ -106,6 +106,15 @@ wrong.\n\n${aboutFile}`,
     load: async () => (await import('./check-config/check-config.ts')).checkConfigCommand,
   },
   {
+    name: 'schema',
+    summary: 'the JSON Schema of configurations, for editors',
+    about: `Prints a JSON Schema (draft 7) of .conf and .conflist files, made from what the plugin itself asks of a configuration: editors complete \
+keys with it, and mark those that nobody reads. It is stricter than the plugin, to which a key may be in any case.`,
+    options: [],
+    example: { line: 'tsbridge schema > tsbridge.schema.json', about: 'for an editor to be told of it' },
+    load: async () => (await import('./schema/schema.ts')).schemaCommand,
+  },
+  {
     name: 'status',
     operand: file,
     summary: 'what the network has used up, and whether another pod would find room',

@@ -6,7 +6,12 @@ import { Converted, isObject, List, Members, type Schema, type Shape } from '../
 /** Keys of a network configuration that libcni and the conventions define, beside the plugin's own. SPEC "Network configuration format". */
 const conventional = [
   ...['cniVersion', 'cniVersions', 'name', 'type', 'ipam', 'capabilities', 'prevResult', 'disableCheck', 'disableGC'],
-  ...['cni.dev/valid-attachments', 'cni.dev/attachments'],
+  ...['cni.dev/valid-attachments', 'cni.dev/attachments', '$schema'],
+];
+
+/** Those of a list. */
+const conventionalOfList = [
+  ...['cniVersion', 'cniVersions', 'name', 'disableCheck', 'disableGC', 'loadOnlyInlinedPlugins', 'plugins', '$schema'],
 ];
 
 /** What runtimes and others write for several plugins at once. */
@@ -24,6 +29,9 @@ export function unknownKeys(json: object): string[] {
     ...(isOwnIpam ? unknownIn(ipam, hostLocalShape, ['type'], 'ipam.') : []),
   ];
 }
+
+/** The same of a list of plugins. */
+export const unknownListKeys = (json: object): string[] => unknownIn(json, {}, conventionalOfList, '');
 
 function unknownIn(value: object, shape: Shape, others: readonly string[], path: string): string[] {
   const known = [...others, ...Object.keys(shape)];

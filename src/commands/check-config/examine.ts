@@ -5,7 +5,7 @@ import { type Parsed, parseHead } from '../../cni/parse-netconf.ts';
 import { foldKeys, found, isObject } from '../../cni/schema.ts';
 import { capabilityProblems, type runtimeOf } from '../capabilities.ts';
 import { ownEntryOf, parseOwn } from '../read-conf.ts';
-import { unknownKeys } from '../unknown-keys.ts';
+import { unknownKeys, unknownListKeys } from '../unknown-keys.ts';
 import { type Place, placesIn } from './places.ts';
 import { type Node, unwise } from './unwise.ts';
 
@@ -53,6 +53,7 @@ export function examine(
   for (const path of places.repeated) say(false, { path, message: 'is there more than once: the last one counts' });
   const { plugins, type } = foldKeys(json, ['plugins', 'type']);
   for (const problem of listProblems(file, json, plugins)) say(true, problem);
+  if (Array.isArray(plugins)) for (const problem of unknownListKeys(json).map(problemOf)) say(false, problem);
   const entries = pluginsOf(json, plugins);
   // Without a type it is taken for what it is asked about.
   const own = ownEntryOf(json) ?? (plugins === undefined && !type ? json : undefined);

@@ -59,7 +59,7 @@ t.test('what is right is printed with its defaults, from a file, stdin or a list
 t.test('everything that is wrong, at once and with its place', async (t) => {
   const dir = t.testdir({
     'a.conflist': `{
-  "name": "net 1",
+  "name": "net 1", "disableGc": true, "disableChek": true,
   "plugins": [
     {
       "type": "tsbridge",
@@ -80,6 +80,7 @@ t.test('everything that is wrong, at once and with its place', async (t) => {
   t.strictSame(await said(join(dir, 'a.conflist')), [
     '1:1 warning cniVersion: missing: it counts as 0.1.0, whose results have no interfaces, and one address of each family',
     '2:3 error name: invalid characters found in network name',
+    '2:39 warning disableChek: not known, and ignored; did you mean disableCheck?',
     '6:7 warning plugins[0].brigde: not known, and ignored; did you mean bridge?',
     '7:7 error plugins[0].vlan: 5000 is not a VLAN id (0 to 4094)',
     '8:25 warning plugins[0].capabilities.portMapping: no runtime passes it; did you mean portMappings?',
