@@ -66,8 +66,11 @@ export interface Kernel extends Disposable {
   loadHostPorts(): Promise<void>;
   /** Whether a `hostport.del` was carried out before that, and there are host ports: it has removed none. */
   hasUnreadHostPorts(): boolean;
-  /** Throws CniError 102 when a living attachment with another comment has one of the ports. */
-  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void;
+  /**
+   * Throws CniError 102 when a living attachment with another comment has one of the ports. False when there is nothing to map ports of one of
+   * these families: nobody has had any yet, or somebody has emptied nf_tables.
+   */
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): boolean;
   /** Every port of the host that is mapped. */
   hostPorts(): HostPortState[];
   /** What somebody has removed of what maps these ports, beside the ports themselves. */

@@ -23,6 +23,7 @@ export interface LivingOptions {
 export type LivingOne = LivingAttachment & { attachment: Attachment };
 
 export interface LivingOthers extends Living {
+  others(): LivingOne[];
   /** Those that were asked for, because something was missing. */
   putBack(): readonly LivingOne[];
 }

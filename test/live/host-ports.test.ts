@@ -585,18 +585,46 @@ for (const build of builds) {
         t.strictSame(leftovers(host), []);
       });
 
-    t.test('a port that another pod has got since nft flush ruleset stays with it', async (t) => {
+    t.test('after nft flush ruleset the port of a living pod is not another one’s', async (t) => {
+      for (const over of [{}, { ipMasq: false }]) {
+        const host = await Host.create(t, { plugin: build.path });
+        const [first, second, third] = [host.container(), host.container(), host.container()];
+        t.equal(
+          host.cni({ command: 'ADD', container: first, conf: withPorts([tcp(8080), tcp(8082)], over) }).status,
+          0,
+        );
+        const map = () => host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']);
+        const before = map();
+        host.run(['nft', 'flush', 'ruleset']);
+        const refused = host.cni({ command: 'ADD', container: second, conf: withPorts([tcp(8080)], over) });
+        t.match(refused.json, { code: 102, msg: new RegExp(`host port tcp 8080 is taken by .*container=${first.id}`) });
+        t.equal(map(), before, 'it is there again');
+        host.run(['nft', 'flush', 'ruleset']);
+        t.equal(host.cni({ command: 'ADD', container: third, conf: withPorts([tcp(8081)], over) }).status, 0);
+        for (const [port, { id }] of [
+          [8080, first],
+          [8082, first],
+          [8081, third],
+        ] as const)
+          t.match(map(), `tcp . ${port} comment "network=ports container=${id} interface=eth0"`);
+        for (const container of [first, third])
+          t.equal(host.cni({ command: 'DEL', container, netns: '', conf: network() }).status, 0);
+        t.strictSame(leftovers(host), []);
+      }
+    });
+
+    t.test('a port that a pod of another network has got since nft flush ruleset stays with it', async (t) => {
       const host = await Host.create(t, { plugin: build.path });
       const [first, second] = [host.container(), host.container()];
-      const conf = withPorts([tcp(8080), tcp(8082)]);
-      t.equal(host.cni({ command: 'ADD', container: first, conf }).status, 0);
+      const other = { name: 'other', bridge: 'oth0', ipam: { type: 'host-local', subnet: '10.2.0.0/24' } };
+      t.equal(host.cni({ command: 'ADD', container: first, conf: withPorts([tcp(8080), tcp(8082)]) }).status, 0);
       host.run(['nft', 'flush', 'ruleset']);
-      t.equal(host.cni({ command: 'ADD', container: second, conf: withPorts([tcp(8080)]) }).status, 0);
+      t.equal(host.cni({ command: 'ADD', container: second, conf: withPorts([tcp(8080)], other) }).status, 0);
+      add(host, network());
       const map = host.run(['nft', 'list', 'map', 'inet', 'tsbridge', 'ports4']);
-      t.match(map, `tcp . 8080 comment "network=ports container=${second.id} interface=eth0" : 10.1.0.3 . 80`);
-      for (const container of [first, second])
-        t.equal(host.cni({ command: 'DEL', container, netns: '', conf: network() }).status, 0);
-      t.strictSame(leftovers(host), []);
+      t.match(map, `tcp . 8080 comment "network=other container=${second.id} interface=eth0" : 10.2.0.2 . 80`);
+      t.equal(host.cni({ command: 'DEL', container: first, netns: '', conf: network() }).status, 0);
+      t.equal(host.cni({ command: 'DEL', container: second, netns: '', conf: network(other) }).status, 0);
     });
 
     t.test('GC removes the ports of attachments that are gone, and no others', async (t) => {

@@ -15,7 +15,7 @@ const kB = 1000;
 
 /** Bytes in both bundles, minified but for names, by npm package; any other package is a surprise. */
 const packages: { name: string; node: number; quickjs: number; reason: string }[] = [
-  { name: 'tsbridge', node: 380 * kB, quickjs: 340 * kB, reason: 'all of src/ but the next line' },
+  { name: 'tsbridge', node: 385 * kB, quickjs: 345 * kB, reason: 'all of src/ but the next line' },
   {
     name: 'tsbridge commands',
     node: 150 * kB,
@@ -73,6 +73,8 @@ const lazyParts: Record<string, string> = {
   'src/kernel/leftovers/leftovers.ts -> src/kernel/leftovers/nftables.ts': 'a node where the reference plugin has been',
   'src/verbs/del/del.ts -> src/kernel/iptables/masquerade.ts': 'ipMasqBackend: "iptables"',
   'src/verbs/add/add.ts -> src/verbs/del/remove-rest.ts': 'ADD takes back the leases of a dead attachment',
+  'src/verbs/host-ports.ts -> src/verbs/restore-host-ports.ts':
+    'a pod with host ports finds nf_tables emptied under others',
   'src/verbs/add/add.ts -> src/verbs/restore-host-ports.ts': 'ADD finds nf_tables emptied under living pods',
   'src/verbs/del/del.ts -> src/verbs/restore-host-ports.ts': 'DEL finds nf_tables emptied under living pods',
   'src/verbs/ipam.ts -> src/plan/kept-ports.ts': 'the pod has host ports',

@@ -122,8 +122,8 @@ class NftFirewall implements Firewall {
     return this.isUnread;
   }
 
-  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void {
-    this.loaded().refuseTaken(this.open(), ports, comment, this.isAlive);
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): boolean {
+    return this.loaded().refuseTaken(this.open(), ports, comment, this.isAlive);
   }
 
   hostPorts(): HostPortState[] {

@@ -56,7 +56,7 @@ export interface Firewall {
   /** Kernel.hasUnreadHostPorts. */
   hasUnreadHostPorts(): boolean;
   /** Kernel.refuseTakenHostPorts. */
-  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): void;
+  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): boolean;
   /** Every port of the host that is mapped. */
   hostPorts(): HostPortState[];
   /** Kernel.hostPortGaps. */

@@ -88,20 +88,13 @@ async function connect(job: Job, masquerade: Masquerade): Promise<Result> {
   refuseExistingHostEnd(kernel, conf, attachment);
   let snapshot = observeHost(kernel, conf, salt);
   refuseAddressConflicts(conf, knownGateways(conf), snapshot);
-  refuseTakenHostPorts(kernel, conf, attachment);
   warnOfStp(context.log, conf, snapshot);
+  const others = { kernel, conf, ipam, log: context.log, salt: () => salt, own: attachment };
+  await refuseTakenHostPorts(others);
   ipam?.refuse();
 
   const undo: Op[] = [];
-  const living = livingOthers({
-    kernel,
-    conf,
-    ipam,
-    log: context.log,
-    salt: () => salt,
-    own: attachment,
-    addresses: [],
-  });
+  const living = livingOthers({ ...others, addresses: [] });
   if (ipam?.needsInterface) {
     undoOnFailure(rollback, kernel, conf, attachment, undo);
     const end = containerEnd(conf, attachment, snapshot, undefined);
