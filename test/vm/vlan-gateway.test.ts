@@ -54,6 +54,33 @@ for (const build of builds) {
       t.equal(json.interfaces.length, 3, 'without addresses there is none');
     });
 
+    t.test('is not what only has its name', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      host.run(['ip', 'link', 'add', 'uplink', 'type', 'dummy']);
+      for (const kind of [
+        ['type', 'dummy'],
+        ['link', 'uplink', 'type', 'vlan', 'id', '100'],
+      ]) {
+        const words =
+          kind[0] === 'link' ? [...kind.slice(0, 2), 'name', 'br0.100', ...kind.slice(2)] : ['br0.100', ...kind];
+        host.run(['ip', 'link', 'add', ...words]);
+        host.run(['ip', 'link', 'add', 'br0', 'type', 'bridge', 'vlan_filtering', '1']);
+        const { json } = host.cni({ command: 'ADD', container: host.container(), conf: network() });
+        t.match(json, { code: 102, msg: 'br0.100 exists and does not lead to br0' });
+        t.strictSame(host.leases('tagged'), {});
+        host.run(['ip', 'link', 'del', 'br0']);
+        host.run(['ip', 'link', 'del', 'br0.100']);
+      }
+      host.run(['ip', 'link', 'add', 'br0', 'up', 'type', 'bridge', 'vlan_filtering', '1']);
+      host.run(['bridge', 'vlan', 'add', 'dev', 'br0', 'vid', '100', 'self']);
+      host.run(['ip', 'link', 'add', 'link', 'br0', 'name', 'br0.100', 'up', 'type', 'vlan', 'id', '100']);
+      const pod = host.container();
+      t.equal(host.cni({ command: 'ADD', container: pod, conf: network() }).status, 0);
+      t.ok(pod.canReach('10.1.0.1'), 'a VLAN device that somebody has put on the bridge serves');
+      t.equal(host.cni({ command: 'DEL', container: pod, conf: network() }).status, 0);
+      t.ok(names(host).includes('br0.100'), 'and stays');
+    });
+
     const nftablesMissing = async (host: Host) =>
       host.attempt(['nft', 'add', 'table', 'inet', 'probe']).status === 0
         ? 'this kernel has nf_tables for IPv4 and IPv6'

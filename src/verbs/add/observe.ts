@@ -6,10 +6,10 @@ import { sleep } from '../../linux/system-calls.ts';
 import { gatewayDevice, type HostSnapshot } from '../../plan/add.ts';
 import { bridgeMac } from '../../plan/addresses.ts';
 import { compareAddresses } from '../../plan/gateway.ts';
-import { hostVethAlias, hostVethName, vlanGatewayName } from '../../plan/names.ts';
+import { hostVethAlias, hostVethName, vlanGatewayAlias, vlanGatewayName } from '../../plan/names.ts';
 import type { LinkState } from '../../plan/state.ts';
 import { isPerhapsUnfinished, strangersOn, usesVlans } from '../../plan/vlan.ts';
-import { isHostEnd } from '../del/proof.ts';
+import { isHostEnd, isPair } from '../del/proof.ts';
 
 /** Reads what an ADD has to know of the host. Changes nothing. Throws CniError 102 when the bridge's name is taken by something else. */
 export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSnapshot {
@@ -33,9 +33,22 @@ export function observeHost(kernel: Kernel, conf: NetConf, salt: string): HostSn
   };
   if (conf.vlan === 0 || !conf.isGateway) return snapshot;
   const vlanGateway = kernel.link('host', vlanGatewayName(conf.bridge, conf.vlan));
-  return vlanGateway
-    ? { ...snapshot, vlanGateway: { link: vlanGateway, addresses: prefixes(kernel, vlanGateway) } }
-    : snapshot;
+  if (!vlanGateway) return snapshot;
+  refuseOtherGateway(kernel, conf, link, vlanGateway);
+  return { ...snapshot, vlanGateway: { link: vlanGateway, addresses: prefixes(kernel, vlanGateway) } };
+}
+
+/**
+ * What has the name of the VLAN's gateway must lead to the bridge: as a pair with a port of it, this plugin's or the reference's, or as a VLAN
+ * device on it. Throws CniError 102.
+ */
+function refuseOtherGateway(kernel: Kernel, { vlan }: NetConf, bridge: LinkState, gateway: LinkState): void {
+  if (gateway.alias === vlanGatewayAlias(bridge.name, vlan)) return;
+  const isOnBridge = gateway.kind === 'vlan' && gateway.peerIndex === bridge.index;
+  if (isOnBridge || kernel.links('host', { master: bridge.index }).some((port) => isPair(port, gateway))) return;
+  throw new CniError(code.conflict, `${gateway.name} exists and does not lead to ${bridge.name}`, {
+    details: `it is a ${gateway.kind ?? 'physical'} interface, and the gateway of VLAN ${vlan} needs that name: rename or remove that interface (ip link del ${gateway.name}), or use another bridge`,
+  });
 }
 
 /**
