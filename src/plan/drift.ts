@@ -6,7 +6,7 @@ import { gatewayAddresses, kernelRoutes } from './gateway.ts';
 import { hostPorts, masqueradeOf } from './host-ports.ts';
 import { type HostPort, showHostPort, showPort, showRoute } from './op.ts';
 import type { AddressState, FirewallGap, HostPortState, LinkState, RouteState, VlanState } from './state.ts';
-import { usesVlans, wantedVlans } from './vlan.ts';
+import { needsFiltering, usesVlans, wantedVlans } from './vlan.ts';
 
 /** What ADD has reported, as far as it is the plugin's own: a chain may have added to it. */
 export interface Expected {
@@ -55,7 +55,8 @@ function bridgeDrift(conf: NetConf, { bridge }: Observed): string[] {
   if (bridge.kind !== 'bridge') return [`${conf.bridge} is not a bridge but ${bridge.kind ?? 'a physical interface'}`];
   const out: string[] = [];
   if (!bridge.up) out.push(`bridge ${conf.bridge} is down`);
-  if (usesVlans(conf) && !bridge.vlanFiltering) out.push(`bridge ${conf.bridge} has vlan_filtering 0, expected 1`);
+  if (usesVlans(conf) && needsFiltering(wantedVlans(conf)) && !bridge.vlanFiltering)
+    out.push(`bridge ${conf.bridge} has vlan_filtering 0, expected 1`);
   return out;
 }
 

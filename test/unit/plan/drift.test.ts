@@ -69,6 +69,12 @@ const healthy: Observed = {
 
 t.test('a network that is as ADD left it has no differences', async (t) => t.same(drift(conf, expected, healthy), []));
 
+t.test('VLAN 1, untagged, is what a port is in that nobody has told anything: it needs no filtering', async (t) => {
+  const bridge = link({ index: 7, name: 'lcl0', kind: 'bridge', vlanFiltering: false });
+  const observed = { ...healthy, bridge, vlans: [{ vid: 1, pvid: true, untagged: true }], gatewayDevice: 'lcl0.1' };
+  t.same(drift({ ...conf, vlan: 1 }, expected, observed), []);
+});
+
 t.test('what others may change is let be', async (t) => {
   const changed: Observed = {
     ...healthy,
