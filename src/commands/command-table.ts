@@ -150,12 +150,14 @@ load, that others shadow, or whose plugins are missing. Changes nothing. The exi
     name: 'repair',
     operand: { name: 'NETWORK' },
     summary: 'puts back what living pods have lost',
-    about: `After nft flush ruleset, a reload of a firewall, or a bridge that somebody took down: sets right what ADD had made for the pods that are \
-alive, from leases, interfaces and configured networks, without restarting one of them: bridges and ports that are down, forwarding, \
-masquerading, checks of MAC addresses, mapped ports. Lists what it does first.`,
+    about: `After nft flush ruleset, a reload of a firewall, or a bridge that somebody took down or removed: sets right what ADD had made for the pods \
+that are alive, from leases, interfaces and configured networks, without restarting one of them: bridges and ports that are down, ports that are on no \
+bridge, addresses of gateways, MTUs, forwarding, masquerading (of nftables and iptables), checks of MAC addresses, mapped ports. Pods that the reference \
+plugins have made are among them where their addresses, or what the runtime has kept of their ADD, prove which interface is theirs. Lists what it does \
+first. The exit status is 1 when something could not be set right.`,
     options: [dataDir, { name: '--dry-run', about: 'lists it, and changes nothing', key: 'dryRun' }],
     example: { line: 'tsbridge repair --dry-run', about: 'what would be done' },
-    load: async () => (await import('./repair.ts')).repairCommand,
+    load: async () => (await import('./repair/repair.ts')).repairCommand,
   },
   {
     name: 'leases',

@@ -9,6 +9,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { lstatIfThere, readdir } from '../linux/files.ts';
 import { silent } from '../log/logger.ts';
 import {
+  attachmentComment,
   attachmentHash,
   attachmentHashOfAlias,
   attachmentHashOfComment,
@@ -16,6 +17,7 @@ import {
   hostVethNameOf,
 } from '../plan/names.ts';
 import type { HostPortState, LinkState } from '../plan/state.ts';
+import { cachedPair } from './cached-result.ts';
 import type { CliOptions } from './command-table.ts';
 import { inRoot, type NetworkFile, networkFiles } from './network-files.ts';
 
@@ -30,7 +32,7 @@ export interface Known {
   /** The entry that the index has for the leases: what proves them dead. */
   entry?: Entry;
   link?: LinkState; // the host's end of its pair
-  peer?: { mac: string; prefixes: string[] }; // the container's end
+  peer?: { mac: string; mtu: number; prefixes: string[] }; // the container's end
   hostPorts: HostPortState[];
 }
 
@@ -108,6 +110,7 @@ export async function readNode(host: Host, kernel: Kernel, options: CliOptions):
   }
   const all = [...attachments.values()];
   addForeign(kernel, networks, links, byName, all);
+  addCached(kernel, options, byName, all);
   const orphanPorts: HostPortState[] = [];
   for (const port of await hostPortsOf(kernel)) {
     const hash = attachmentHashOfComment(port.comment);
@@ -205,6 +208,32 @@ function addForeign(
     }
   }
 }
+
+/** Those that are on no bridge any more: what their runtime has kept of the ADD names them, and the container's end proves that they are still the same. */
+function addCached(
+  kernel: Kernel,
+  options: CliOptions,
+  byName: ReadonlyMap<string, LinkState>,
+  all: readonly Known[],
+): void {
+  const taken = new Set(all.flatMap(({ link }) => link?.index ?? []));
+  for (const known of all) {
+    if (known.link || known.containerID === '') continue;
+    const cached = cachedPair(known, options);
+    for (const name of cached?.hostEnds ?? []) {
+      const link = byName.get(name);
+      if (link?.kind !== 'veth' || link.alias !== undefined || taken.has(link.index)) continue;
+      const peer = kernel.peer(link);
+      if (!peer || peer.mac !== cached?.mac) continue;
+      Object.assign(known, { link, peer });
+      taken.add(link.index);
+    }
+  }
+}
+
+/** The comment of what the firewall has for the attachment. */
+export const commentOf = ({ network, containerID, ifname }: Known): string =>
+  attachmentComment({ network, containerID, ifname });
 
 /** An address without its prefix length. */
 export const bare = (prefix: string): string => prefix.replace(/\/.*/, '');

@@ -35,8 +35,8 @@ export interface Kernel extends Disposable {
   links(where: Where, filter?: { kind?: string; master?: number }): LinkState[];
   /** Whether the bridge has ports that do not lead to pods of ours. */
   bridgeLeadsToOthers(bridge: LinkState): boolean;
-  /** The MAC address and the addresses of the other end of a pair of the host's; undefined when it cannot be asked. */
-  peer(link: LinkState): { mac: string; prefixes: string[] } | undefined;
+  /** The other end of a pair of the host's, with its addresses; undefined when it cannot be asked. */
+  peer(link: LinkState): { mac: string; mtu: number; prefixes: string[] } | undefined;
   /** Addresses of one link. */
   addresses(where: Where, index: number): AddressState[];
   /** Unicast routes of all tables, or those of one table. */

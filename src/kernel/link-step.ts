@@ -87,8 +87,9 @@ export function stepOf(op: LinkOp, around: Surroundings): LinkStep {
     case 'veth.add':
       return vethStep(op, around);
     case 'link.set': {
-      const { up, mtu, mac, arpNotify } = op;
+      const { up, mtu, mac, master, arpNotify } = op;
       const inverse = around.isNew(where, op.dev) ? [] : linkInverse(op, around);
+      const bridge = master === undefined ? {} : { master: around.index(where, master) };
       const link = ref(op.dev);
       // NB: two messages, because within one the kernel sets the link up first, and arp_notify would come too late for the
       // announcement that it is there for — net/core/rtnetlink.c, do_setlink()
@@ -96,6 +97,7 @@ export function stepOf(op: LinkOp, around: Surroundings): LinkStep {
         ...(up === undefined ? {} : { up }),
         ...(mtu === undefined ? {} : { mtu }),
         ...(mac ? { mac } : {}),
+        ...bridge,
       };
       return step([...(arpNotify ? [setArpNotify(link)] : []), setLink(link, change)], { inverse });
     }

@@ -61,14 +61,15 @@ export function readAddresses(netns: Netns, index: number): AddressState[] {
 export function readPeer(
   netns: Netns,
   { peerIndex, peerNetnsId }: LinkState,
-): { mac: string; prefixes: string[] } | undefined {
+): { mac: string; mtu: number; prefixes: string[] } | undefined {
   if (peerIndex === undefined || peerNetnsId === undefined) return undefined;
   const [reply] = netns.route.ask(getLink(peerIndex, peerNetnsId), { waitingFor: `link ${peerIndex}` }).replies;
   if (!reply) return undefined;
   const replies = dumpIfThere(netns, peerIndex, peerNetnsId);
   const addresses = replies.map(parseAddressState).filter((address) => address?.index === peerIndex);
   const given = addresses.filter((address) => address?.scope === RT_SCOPE_UNIVERSE && !address.dynamic);
-  return { mac: parseLinkState(reply).mac, prefixes: given.map((address) => address?.prefix ?? '') };
+  const { mac, mtu } = parseLinkState(reply);
+  return { mac, mtu, prefixes: given.map((address) => address?.prefix ?? '') };
 }
 
 const RT_SCOPE_UNIVERSE = 0; // linux/rtnetlink.h

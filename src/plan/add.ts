@@ -71,7 +71,8 @@ export function planAddresses(conf: NetConf, attachment: Attachment, wanted: Wan
   ];
 }
 
-function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapshot): Op[] {
+/** A bridge that is missing, or what the network needs of one that is there. */
+export function bridgeOps(conf: NetConf, { bridge, salt, advertised = [] }: HostSnapshot): Op[] {
   const vlanFiltering = usesVlans(conf);
   const acceptRa: Op = {
     // A rogue router advertisement from a pod must not reach the host (CVE-2020-10749).
@@ -134,23 +135,23 @@ function vethOps(conf: NetConf, attachment: Attachment, { mac }: ContainerEnd, {
     alias: hostVethAlias(attachment),
     peer: { in: 'container', dev: attachment.ifname, mac },
   });
-  // A new port has both off: kernels that do not know `isolated` (before 4.18) need not be told.
-  if (conf.hairpinMode || conf.portIsolation) {
-    ops.push({
-      op: 'port.set',
-      dev,
-      ...(conf.hairpinMode ? { hairpin: true } : {}),
-      ...(conf.portIsolation ? { isolated: true } : {}),
-    });
-  }
-  ops.push(...vlanOps(conf, dev));
+  ops.push(...portOps(conf, dev));
   ops.push({ op: 'sysctl.set', in: 'host', key: `net/ipv6/conf/${dev}/accept_ra`, value: '0', required: false });
   // In force before the container's end is up: no frame gets through unchecked.
   if (conf.macspoofchk) ops.push({ op: 'spoofcheck.add', dev, mac, comment: attachmentComment(attachment) });
   return ops;
 }
 
-function gatewayOps(conf: NetConf, wanted: Wanted, snapshot: HostSnapshot): Op[] {
+/** What a port is told that is new on the bridge. It has both off: kernels that do not know `isolated` (before 4.18) need not be told. */
+export function portOps(conf: NetConf, dev: string): Op[] {
+  if (!conf.hairpinMode && !conf.portIsolation) return vlanOps(conf, dev);
+  const hairpin = conf.hairpinMode ? { hairpin: true } : {};
+  const isolated = conf.portIsolation ? { isolated: true } : {};
+  return [{ op: 'port.set', dev, ...hairpin, ...isolated }, ...vlanOps(conf, dev)];
+}
+
+/** What makes the bridge, or the interface of a VLAN, the gateway of these addresses. */
+export function gatewayOps(conf: NetConf, wanted: Pick<Wanted, 'ips'>, snapshot: HostSnapshot): Op[] {
   if (!conf.isGateway || wanted.ips.length === 0) return [];
   const dev = gatewayDevice(conf);
   const ops: Op[] = [];

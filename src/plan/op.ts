@@ -54,7 +54,16 @@ export type Op =
       peer: { in: Where; dev: string; mac: string; master?: string };
     }
   /** `mac`, even the one it has: the kernel then announces the link's addresses, if arp_notify and ndisc_notify say so. */
-  | { op: 'link.set'; in: Where; dev: string; up?: boolean; mtu?: number; mac?: string; arpNotify?: true }
+  | {
+      op: 'link.set';
+      in: Where;
+      dev: string;
+      up?: boolean;
+      mtu?: number;
+      mac?: string;
+      master?: string;
+      arpNotify?: true;
+    }
   | { op: 'link.del'; in: Where; dev: string }
   /** Bridge port attributes; only those present are written. */
   | { op: 'port.set'; dev: string; hairpin?: boolean; isolated?: boolean }
@@ -120,6 +129,7 @@ export function show(op: Op): string {
         op.up === true && 'up',
         op.up === false && 'down',
         op.mac && `address ${op.mac}`,
+        op.master && `master ${op.master}`,
         op.arpNotify && `(sysctl net.ipv4.conf.${op.dev}.arp_notify=1)`,
       ]
         .filter(Boolean)

@@ -1,0 +1,33 @@
+import type { Attachment } from '../cni/attachment.ts';
+import { decodeJson } from '../cni/decode-json.ts';
+import { isObject } from '../cni/schema.ts';
+import { readFile } from '../linux/files.ts';
+import type { CliOptions } from './command-table.ts';
+import { inRoot } from './network-files.ts';
+
+/** What an ADD has said of a pair. */
+export interface CachedPair {
+  hostEnds: string[]; // names of interfaces of the host
+  mac: string; // of the container's end
+}
+
+/**
+ * What the runtime has kept of an attachment's ADD, whichever plugin carried it out: libcni, api.go, writes
+ * `<network>-<container>-<interface>` below /var/lib/cni/results. Undefined when there is nothing of it.
+ */
+export function cachedPair({ network, containerID, ifname }: Attachment, options: CliOptions): CachedPair | undefined {
+  try {
+    const file = inRoot(options, `/var/lib/cni/results/${network}-${containerID}-${ifname}`);
+    const cached = decodeJson(readFile(file), 'cached result') as Record<string, unknown>;
+    // The name of the file could be another attachment's as well.
+    if (cached.containerId !== containerID || cached.networkName !== network || cached.ifName !== ifname)
+      return undefined;
+    const { interfaces } = cached.result as { interfaces?: unknown };
+    const all = (Array.isArray(interfaces) ? interfaces : []).filter(isObject) as Record<string, unknown>[];
+    const own = all.find(({ name, sandbox }) => name === ifname && sandbox);
+    const hostEnds = all.flatMap(({ name, sandbox }) => (sandbox || typeof name !== 'string' ? [] : [name]));
+    return typeof own?.mac === 'string' ? { hostEnds, mac: own.mac.toLowerCase() } : undefined;
+  } catch {
+    return undefined;
+  }
+}
