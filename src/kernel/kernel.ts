@@ -1,25 +1,12 @@
-import type { Attachment } from '../cni/attachment.ts';
-import type { CniError } from '../cni/error.ts';
-import type { HostPort, Op, Where } from '../plan/op.ts';
-import type {
-  AddressState,
-  FirewallGap,
-  HostPortState,
-  LinkState,
-  Living,
-  LocalPrefixes,
-  MasqState,
-  RouteState,
-  RulesInForce,
-  VlanState,
-  WantedRules,
-} from '../plan/state.ts';
+import type { Op, Where } from '../plan/op.ts';
+import type { AddressState, LinkState, Living, RouteState, VlanState } from '../plan/state.ts';
+import type { FirewallRest } from './firewall/port.ts';
 
 /**
  * Everything that the plugin asks of the kernel. Reads never change anything; `apply` is the only writer.
  * All of it is synchronous but what may run iptables, or is loaded when it is asked for: nothing may be awaited while the thread is in another namespace.
  */
-export interface Kernel extends Disposable {
+export interface Kernel extends FirewallRest, Disposable {
   /** SO_NETNS_COOKIE of the plugin's own namespace: unique until the next boot. 0n where the kernel has none (< 5.14). */
   readonly hostCookie: bigint;
 
@@ -48,34 +35,6 @@ export interface Kernel extends Disposable {
   /** A value below /proc/sys, trimmed; undefined when there is no such file. */
   sysctl(where: Where, key: string): string | undefined;
 
-  /** What is masqueraded: of one network, or that one address of it. */
-  masqueraded(network: string, address?: string): MasqState[];
-  /**
-   * What somebody has removed of what masquerades the network's pods: rules, and prefixes that pods reach with their own address. `local`
-   * names these prefixes, of the families that are wanted.
-   */
-  masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[];
-  /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
-  spoofChecked(dev: string): { mac: string; comment: string } | undefined;
-  /** Every checked interface. */
-  spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
-  /** The rule that checks, if somebody has removed it. */
-  spoofCheckGaps(): FirewallGap[];
-
-  /** Loads what host ports need: for `hostport.add`, and everything below. Until then `hostport.del` only looks whether there are any. */
-  loadHostPorts(): Promise<void>;
-  /** Whether a `hostport.del` was carried out before that, and there are host ports: it has removed none. */
-  hasUnreadHostPorts(): boolean;
-  /**
-   * Throws CniError 102 when a living attachment with another comment has one of the ports. False when there is nothing to map ports of one of
-   * these families: nobody has had any yet, or somebody has emptied nf_tables.
-   */
-  refuseTakenHostPorts(ports: readonly HostPort[], comment: string): boolean;
-  /** Every port of the host that is mapped. */
-  hostPorts(): HostPortState[];
-  /** What somebody has removed of what maps these ports, beside the ports themselves. */
-  hostPortGaps(ports: readonly HostPort[], masquerade: 'own' | 'all' | 'none'): FirewallGap[];
-
   /**
    * Carries out the operations in order. The inverse of each one that changed something is pushed onto `undo` the moment it is known to
    * have been done, so that a caller that catches an error can hand `undo` to the method below.
@@ -86,23 +45,6 @@ export interface Kernel extends Disposable {
 
   /** Carries out the inverses, last first; goes on after errors, which are returned. What is missing already counts as undone. */
   undo(ops: readonly Op[]): Error[];
-
-  /**
-   * Whether nf_tables can masquerade here. Costs one round trip; changes nothing. Throws CniError 102 when our table is there and nothing in it
-   * would act, and CniError when the kernel does not say.
-   */
-  nftablesUsable(): boolean;
-  /** The error of a configuration that needs nf_tables on a kernel without it: CniError 104. */
-  nftablesMissing(what?: 'host ports'): CniError;
-
-  /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
-  removeGoLeftovers(
-    attachment: Attachment,
-    addresses?: readonly string[],
-  ): Promise<{ removed: string[]; errors: Error[] }>;
-
-  /** What the reference Go plugin's rules, or chains of iptables, do for the attachment that our tables do not. See leftovers/in-force.ts. */
-  otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 
   /**
    * Marks this process as one that is using the bridges of the host's namespace, until it exits. Whoever wants to remove an empty bridge

@@ -119,8 +119,8 @@ export function openKernel({ sys, log, firewall: make = makeFirewall }: KernelOp
       new Application({ ...options, living }, undo).run(ops);
     },
     undo: (ops) => undoAll(options, ops),
-    nftablesUsable: () => options.firewall().usable(),
-    nftablesMissing: (what) => options.firewall().missing(what),
+    nftablesUsable: () => options.firewall().nftablesUsable(),
+    nftablesMissing: (what) => options.firewall().nftablesMissing(what),
     removeGoLeftovers: (attachment, addresses) => options.firewall().removeGoLeftovers(attachment, addresses),
     otherRulesInForce: (attachment, wanted) => options.firewall().otherRulesInForce(attachment, wanted),
     shareBridges: () => options.bridgeLock().share(),

@@ -45,7 +45,7 @@ async function carryOut(call: Call): Promise<unknown> {
     case 'spoofChecked':
       return firewall.spoofChecked(call.dev) ?? null;
     case 'usable':
-      return firewall.usable?.();
+      return firewall.nftablesUsable();
     case 'removeGoLeftovers': {
       const { removed, errors } = (await firewall.removeGoLeftovers?.(call.attachment)) ?? { removed: [], errors: [] };
       return { removed, errors: messages(errors) };

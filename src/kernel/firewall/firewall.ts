@@ -134,11 +134,11 @@ class NftFirewall implements Firewall {
     return this.loaded().readGaps(this.dump, ports, masquerade);
   }
 
-  usable(): boolean {
+  nftablesUsable(): boolean {
     return nftablesUsable(this.open);
   }
 
-  missing(what?: 'host ports'): CniError {
+  nftablesMissing(what?: 'host ports'): CniError {
     return what ? nftablesMissing(`cannot map ${what}`, undefined, hostPortRemedy) : nftablesMissing();
   }
 

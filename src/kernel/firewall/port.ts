@@ -33,7 +33,7 @@ export const isFirewallOp = (op: Op): op is FirewallOp =>
   op.op.startsWith('masq.') || op.op.startsWith('spoofcheck.') || op.op.startsWith('hostport.');
 
 /** Masquerade, MAC spoof checks and host ports in the host's namespace, behind Kernel. Everything is synchronous and throws CniError. */
-export interface Firewall {
+export interface Firewall extends FirewallRest {
   /**
    * Carries out the operations, which follow each other in the plan, in one transaction: all or none.
    * Gives, for each, whether it changed anything: something that was there already (add) or was not there (del) has not. Given `changed`, it says so
@@ -41,36 +41,53 @@ export interface Firewall {
    * Where a table, a set or a rule of the network is missing, what `living` knows of others is put back in the same transaction.
    */
   apply(ops: readonly FirewallOp[], living?: Living, changed?: boolean[]): boolean[];
+}
+
+/** Of masquerade, MAC spoof checks and host ports whatever is no operation: what Kernel hands on as it is. */
+export interface FirewallRest {
   /** What is masqueraded: of one network, or that one address of it. */
   masqueraded(network: string, address?: string): MasqState[];
-  /** Kernel.masqueradeGaps. */
+  /**
+   * What somebody has removed of what masquerades the network's pods: rules, and prefixes that pods reach with their own address. `local`
+   * names these prefixes, of the families that are wanted.
+   */
   masqueradeGaps(network: string, local: LocalPrefixes): FirewallGap[];
   /** The MAC that spoof checking lets through `dev`, with the comment, or undefined when `dev` is not checked. */
   spoofChecked(dev: string): { mac: string; comment: string } | undefined;
   /** Every checked interface. */
   spoofCheckedAll(): { dev: string; mac: string; comment: string }[];
-  /** Kernel.spoofCheckGaps. */
+  /** The rule that checks, if somebody has removed it. */
   spoofCheckGaps(): FirewallGap[];
-  /** Loads what host ports need. Before that, `hostport.del` only looks whether there are any. */
+
+  /** Loads what host ports need: for `hostport.add`, and everything below. Until then `hostport.del` only looks whether there are any. */
   loadHostPorts(): Promise<void>;
-  /** Kernel.hasUnreadHostPorts. */
+  /** Whether a `hostport.del` was carried out before that, and there are host ports: it has removed none. */
   hasUnreadHostPorts(): boolean;
-  /** Kernel.refuseTakenHostPorts. */
+  /**
+   * Throws CniError 102 when a living attachment with another comment has one of the ports. False when there is nothing to map ports of one of
+   * these families: nobody has had any yet, or somebody has emptied nf_tables.
+   */
   refuseTakenHostPorts(ports: readonly HostPort[], comment: string): boolean;
   /** Every port of the host that is mapped. */
   hostPorts(): HostPortState[];
-  /** Kernel.hostPortGaps. */
+  /** What somebody has removed of what maps these ports, beside the ports themselves. */
   hostPortGaps(ports: readonly HostPort[], masquerade: 'own' | 'all' | 'none'): FirewallGap[];
-  /** Kernel.nftablesUsable. */
-  usable(): boolean;
-  /** Kernel.nftablesMissing. */
-  missing(what?: 'host ports'): CniError;
-  /** Kernel.removeGoLeftovers. */
+
+  /**
+   * Whether nf_tables can masquerade here. Costs one round trip; changes nothing. Throws CniError 102 when our table is there and nothing in it
+   * would act, and CniError when the kernel does not say.
+   */
+  nftablesUsable(): boolean;
+  /** The error of a configuration that needs nf_tables on a kernel without it: CniError 104. */
+  nftablesMissing(what?: 'host ports'): CniError;
+
+  /** Removes what the reference Go plugin made for the attachment: iptables chains, nft rules, spoof-check chains. */
   removeGoLeftovers(
     attachment: Attachment,
     addresses?: readonly string[],
   ): Promise<{ removed: string[]; errors: Error[] }>;
-  /** Kernel.otherRulesInForce. */
+
+  /** What the reference Go plugin's rules, or chains of iptables, do for the attachment that our tables do not. See leftovers/in-force.ts. */
   otherRulesInForce(attachment: Attachment, wanted: WantedRules): Promise<RulesInForce>;
 }
 

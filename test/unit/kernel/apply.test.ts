@@ -183,8 +183,8 @@ t.test(
       refuseTakenHostPorts: unused,
       hostPorts: unused,
       hostPortGaps: unused,
-      usable: unused,
-      missing: unused,
+      nftablesUsable: unused,
+      nftablesMissing: unused,
       removeGoLeftovers: unused,
       otherRulesInForce: unused,
     };

@@ -592,9 +592,9 @@ t.test('refusals', async (t) => {
 
 t.test('nf_tables is usable when it answers about our table, there or not', async (t) => {
   const { kernel, firewall } = make();
-  t.equal(firewall.usable?.(), true);
+  t.equal(firewall.nftablesUsable(), true);
   firewall.apply([add('10.1.0.5', 'a')]);
-  t.equal(firewall.usable?.(), true);
+  t.equal(firewall.nftablesUsable(), true);
   t.equal(kernel.log.at(-1), 'GETTABLE');
 });
 
@@ -606,8 +606,8 @@ const without = (number: number) =>
 
 t.test('without nf_tables nothing is usable, nothing is there, and nothing can be made', async (t) => {
   const none = without(errno.EPROTONOSUPPORT);
-  t.equal(none.usable(), false);
-  t.match(none.missing(), { code: 104 });
+  t.equal(none.nftablesUsable(), false);
+  t.match(none.nftablesMissing(), { code: 104 });
   t.strictSame(none.apply([uncheck('veth1'), del('10.1.0.5', 'a')]), [false, false], 'a DEL has nothing to do');
   t.strictSame([none.masqueraded('podnet'), none.masqueraded('podnet', '10.1.0.5')], [[], []]);
   t.strictSame(none.spoofCheckedAll(), []);
@@ -618,23 +618,23 @@ t.test('nor where nobody answers for nf_tables (nfnetlink without it: EINVAL)', 
   const { kernel, firewall } = make();
   kernel.refuseGet = () => errno.EINVAL;
   kernel.refuse = (name) => (name === 'BATCH_BEGIN' ? errno.EOPNOTSUPP : 0);
-  t.equal(firewall.usable(), false);
+  t.equal(firewall.nftablesUsable(), false);
   t.strictSame(firewall.apply([uncheck('veth1'), del('10.1.0.5', 'a')]), [false, false]);
   t.throws(() => firewall.apply([add('10.1.0.5', 'a')]), { code: 104 });
 });
 
 t.test('what else keeps the kernel from answering is an error, never "there is none"', async (t) => {
-  t.throws(() => without(errno.EMFILE).usable(), { code: 5, message: /EMFILE/ });
+  t.throws(() => without(errno.EMFILE).nftablesUsable(), { code: 5, message: /EMFILE/ });
   t.throws(() => without(errno.EMFILE).apply([uncheck('veth1')]), { code: 5, message: /EMFILE/ });
   const { kernel, firewall } = make();
   kernel.refuseGet = () => errno.EPERM;
-  t.throws(() => firewall.usable(), { code: 100, message: 'cannot nft list table inet tsbridge: EPERM' });
+  t.throws(() => firewall.nftablesUsable(), { code: 100, message: 'cannot nft list table inet tsbridge: EPERM' });
   t.throws(() => firewall.apply([uncheck('veth1')]), { code: 100, message: /EPERM/ });
   t.throws(() => firewall.masqueraded('podnet', '10.1.0.5'), { code: 100, message: /EPERM/ });
   const silent = fakeNetlink(() => [-errno.ENOBUFS]);
   const socket = NetlinkSocket.open(silent, protocol.NETFILTER);
   t.teardown(() => socket[Symbol.dispose]());
-  t.throws(() => makeFirewall(() => socket).usable(), { code: 100, message: /was lost/ });
+  t.throws(() => makeFirewall(() => socket).nftablesUsable(), { code: 100, message: /was lost/ });
 });
 
 t.test('a table of our name in which nothing acts', async (t) => {
@@ -648,7 +648,7 @@ t.test('a table of our name in which nothing acts', async (t) => {
     const { kernel, firewall } = make();
     kernel.state.tables = ['1 tsbridge', '7 tsbridge'];
     kernel.about = { flags, comment };
-    t.throws(() => firewall.usable(), { code: 102, message: msg, details }, title);
+    t.throws(() => firewall.nftablesUsable(), { code: 102, message: msg, details }, title);
     const before = structuredClone(kernel.state);
     t.throws(() => firewall.apply([check('veth1', '02:00:00:00:00:01')]), { code: 102 }, title);
     t.strictSame(kernel.state, before);
