@@ -165,7 +165,8 @@ first. The exit status is 1 when something could not be set right.`,
     summary: 'addresses that are taken, and by whom',
     about: `Prints the leases of one network, or of all: whose they are, how old, and whether their holder lives. Reads without the lock, so that \
 no pod has to wait: an ADD or DEL at work may be seen half-way. Above them, how full the ranges of configured networks are. --prune does what the \
-verb GC does without a list: what was made before the last boot, and what has lost its interface, is given back with all that is left of it.`,
+verb GC does without a list: what was made before the last boot, and what has lost its interface, is given back with all that is left of it.\n\nA \
+list that does not fit the terminal goes to $PAGER, by default less, if it is a program of the system's.`,
     options: [
       dataDir,
       { name: '--subnet', value: 'PREFIX', about: 'only those in the prefix, and how many are free', key: 'subnet' },

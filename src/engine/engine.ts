@@ -18,6 +18,9 @@ export interface Engine {
   /** Text of UTF-8. What is none becomes U+FFFD, or is a TypeError when `fatal`. */
   decode(bytes: Uint8Array, fatal?: boolean): string;
 
+  /** 64 bits of a text as 16 hex digits: names in the kernel and in stores follow from it, so it is the same everywhere and for ever. */
+  hash64(text: string): string;
+
   /** The environment, and the words after the executable's name. */
   env(): Readonly<Record<string, string | undefined>>;
   args(): string[];
@@ -31,6 +34,12 @@ export interface Engine {
 
   /** Runs another program to its end. Only failing to start is an `errno`; never throws. */
   run(program: Program): Promise<Ended>;
+
+  /**
+   * Gives another program, which has this one's terminal, bytes to read, part by part as long as it takes them, and waits for its end. False
+   * when it cannot be started. What the terminal sends for signals reaches both: hold them.
+   */
+  feed(program: Pick<Program, 'file' | 'args' | 'env'>, parts: Iterable<Uint8Array>): Promise<boolean>;
 
   /**
    * Begins send(2) without flags on another thread, and gives what waits for its end and gives its result. The thread starts in the

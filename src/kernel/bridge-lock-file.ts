@@ -1,6 +1,7 @@
 import { CniError, code } from '../cni/error.ts';
-import { close, fstat, lstatIfThere, mkdir, open, type Stat, SystemError } from '../linux/files.ts';
+import { close, fstat, lstatIfThere, mkdir, open, SystemError } from '../linux/files.ts';
 import { O, S_IF } from '../linux/numbers.ts';
+import type { Stat } from '../linux/stat.ts';
 import { effectiveUser } from '../linux/system-calls.ts';
 import type { Logger } from '../log/logger.ts';
 

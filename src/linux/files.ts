@@ -1,7 +1,8 @@
 import { engine } from '#engine';
-import { big64, i32, latin1, putU32, text, textToNul, u16, u32, u64, utf8 } from './bytes.ts';
+import { latin1, putU32, text, u16, u32, u64, utf8 } from './bytes.ts';
 import { errno, errnoName } from './errno.ts';
-import { O, S_IF, SYS } from './numbers.ts';
+import { O, SYS } from './numbers.ts';
+import { type Stat, Statx } from './stat.ts';
 
 // Files, synchronous. A failing call throws a SystemError; `…IfThere` gives undefined where there is nothing of that name (ENOENT). What a
 // signal interrupts is done again.
@@ -74,20 +75,6 @@ export const write = (fd: number, bytes: Uint8Array, position?: number): number 
     'write',
   );
 
-/** What is known about a file. */
-export interface Stat {
-  dev: number;
-  ino: bigint;
-  uid: number; // of its owner, as this user namespace numbers users
-  mode: number;
-  size: number; // bytes, exact up to 2^53
-  mtimeMs: number; // since the epoch, with the fraction that a double holds
-  /** When its inode was last changed, to the nanosecond: nothing but the kernel sets it. */
-  ctime: string;
-  isFile: boolean;
-  isDirectory: boolean;
-}
-
 // linux/stat.h
 const STATX_BASIC_STATS = 0x7ff;
 const statxLength = 256;
@@ -96,37 +83,18 @@ function statx(dirfd: number, path: string, flags: number, into: Uint8Array): nu
   return call(SYS.statx, dirfd, path, flags, STATX_BASIC_STATS, into);
 }
 
-/** struct statx, linux/stat.h */
-function statOf(bytes: Uint8Array): Stat {
-  const minor = u32(bytes, 140);
-  const mode = u16(bytes, 28);
-  const time = (at: number) => (i32(bytes, at + 4) * 2 ** 32 + u32(bytes, at)) * 1000 + u32(bytes, at + 8) / 1_000_000;
-  return {
-    // makedev(3), without the bits that no device number of the kernel has
-    dev: (minor >>> 8) * 0x100000 + u32(bytes, 136) * 0x100 + (minor & 0xff),
-    ino: big64(bytes, 32),
-    uid: u32(bytes, 20),
-    mode,
-    size: u64(bytes, 40),
-    mtimeMs: time(112),
-    ctime: `${u64(bytes, 96)}.${u32(bytes, 104)}`,
-    isFile: (mode & S_IF.MT) === S_IF.REG,
-    isDirectory: (mode & S_IF.MT) === S_IF.DIR,
-  };
-}
-
 /** Of what is open. */
 export function fstat(fd: number): Stat {
   const bytes = new Uint8Array(statxLength);
   check(statx(fd, '', AT_EMPTY_PATH, bytes), 'fstat');
-  return statOf(bytes);
+  return new Statx(bytes);
 }
 
 /** Follows links. */
 export function stat(path: string): Stat {
   const bytes = new Uint8Array(statxLength);
   check(statx(AT_FDCWD, path, 0, bytes), 'stat', path);
-  return statOf(bytes);
+  return new Statx(bytes);
 }
 
 /** Does not follow links. */
@@ -135,7 +103,7 @@ export function lstatIfThere(path: string): Stat | undefined {
   const answer = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, bytes);
   if (answer === -errno.ENOENT) return undefined;
   check(answer, 'lstat', path);
-  return statOf(bytes);
+  return new Statx(bytes);
 }
 
 /**
@@ -279,8 +247,11 @@ export const ftruncate = (fd: number, length: number): void => void check(call(S
 /** The names in a directory, in no order, without `.` and `..`. */
 export function readdir(path: string): string[] {
   const names: string[] = [];
-  scanDirectory(path, (bytes, at, end) => {
-    const name = textToNul(bytes, at, end);
+  scanDirectory(path, (bytes, at, next) => {
+    // The NUL is among the last eight bytes: the next name begins at a multiple of eight.
+    let end = Math.max(at, next - 8);
+    while (bytes[end] !== 0) end++;
+    const name = text(bytes, at, end);
     if (name !== '.' && name !== '..') names.push(name);
     return true;
   });

@@ -1,34 +1,12 @@
+import { engine } from '#engine';
 import type { Attachment } from '../cni/attachment.ts';
 import { utf8Length } from '../linux/bytes.ts';
 
 /**
  * 64 bits of a text as 16 hex digits. Not cryptographic (container IDs come from a runtime that is root anyway), and free at start,
- * where loading a crypto library would cost a quarter of a whole ADD. Two 32-bit lanes of multiply-xor, mixed across at the end as
- * MurmurHash3's finaliser does.
+ * where loading a crypto library would cost a quarter of a whole ADD.
  */
-export function hash64(text: string): string {
-  const known = hashes.get(text);
-  if (known !== undefined) return known;
-  let a = 0x9e3779b9;
-  let b = 0x85ebca6b;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    a = Math.imul(a ^ unit, 0x9e3779b1);
-    b = Math.imul(b ^ unit, 0x5f356495);
-    a ^= a >>> 15;
-    b ^= b >>> 13;
-  }
-  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
-  b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
-  const hash = hex8(a) + hex8(b);
-  if (hashes.size < 16) hashes.set(text, hash);
-  return hash;
-}
-
-/** One call asks for the hashes of its attachment again and again; a walk through a store asks for thousands, once each. */
-const hashes = new Map<string, string>();
-
-const hex8 = (n: number) => (n >>> 0).toString(16).padStart(8, '0');
+export const hash64 = (text: string): string => engine.hash64(text);
 
 /** What stands for an attachment in names: 16 hex digits. NUL cannot occur in any of the three. */
 export const attachmentHash = ({ network, containerID, ifname }: Attachment): string =>

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
+import { shWords } from '../support/command.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
@@ -32,18 +33,17 @@ for (const build of builds) {
 
       const shown = host.run([build.path, 'leases', 'named'], { env: {} }).replaceAll(/ +[0-9]+ s /g, ' AGE ');
       const row = (...cells: string[]) => cells.join(' +');
-      const short = (id: string) => `${id.slice(0, 11)}\\S*`; // to fit 80 columns
       t.match(
         shown,
         new RegExp(
           [
             row('NETWORK', 'ADDRESS', 'POD', 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'),
-            row('named', '10.1.0.2', 'default/web-7d4b9c-x2x9z', short(web.id), 'eth0', 'AGE', 'in use'),
-            row('named', '10.1.0.3', '-', short(plain.id), 'eth0', 'AGE', 'in use'),
-            row('named', '10.1.0.4', '-', short(odd.id), 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::2', 'default/web-7d4b9c-x2x9z', short(web.id), 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::3', '-', short(plain.id), 'eth0', 'AGE', 'in use'),
-            row('named', '2001:db8:1::4', '-', short(odd.id), 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.3', '-', plain.id, 'eth0', 'AGE', 'in use'),
+            row('named', '10.1.0.4', '-', odd.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::2', 'default/web-7d4b9c-x2x9z', web.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::3', '-', plain.id, 'eth0', 'AGE', 'in use'),
+            row('named', '2001:db8:1::4', '-', odd.id, 'eth0', 'AGE', 'in use'),
           ].join(' *\n'),
         ),
       );
@@ -100,7 +100,7 @@ for (const build of builds) {
       const veth = host.bridge('link', 'show').at(-1).ifname;
       host.run(['ip', 'link', 'del', veth]);
       const listed = new RegExp(
-        `^named +10\\.1\\.0\\.3 +${dies.id.slice(0, 11)}\\S* +eth0 +[0-9]+ s +dead, its interface is gone$`,
+        `^named +10\\.1\\.0\\.3 +${dies.id} +eth0 +[0-9]+ s +dead, its interface is gone$`,
         'm',
       );
       const dry = leases('--dry-run');
@@ -120,6 +120,84 @@ for (const build of builds) {
         'with its masquerading',
       );
       t.strictSame(JSON.parse(leases('--prune', '--json').stdout), { dead: [], removed: [] });
+    });
+
+    t.test('--prune of a network that no file names any more', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const [stays, dies] = [host.container('stays'), host.container('dies')];
+      const gone = { ...conf, ipMasq: true };
+      for (const pod of [stays, dies]) t.equal(host.cni({ command: 'ADD', container: pod, conf: gone }).status, 0);
+      host.run(['ip', 'link', 'del', host.bridge('link', 'show').at(-1).ifname]);
+      const { status, stdout } = host.attempt([build.path, 'leases', 'named', '--prune'], { env: {} });
+      t.equal(status, 0, stdout);
+      t.match(
+        stdout,
+        /^named +10\.1\.0\.3 .* dead, its interface is gone\nnamed +2001:db8:1::3 .*\n2 leases removed\n$/m,
+      );
+      t.strictSame(Object.keys(host.leases('named')), ['10.1.0.2', '2001:db8:1::2']);
+      t.notMatch(host.leftovers().join(), /10\.1\.0\.3/, 'with its masquerading');
+      t.equal(stays.ip('link', 'show', 'dev', 'eth0')[0].operstate, 'UP', 'the other one is as it was');
+    });
+
+    t.test('more than a thousand, of which one is dead', async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const large = { ...conf, ipam: { type: 'host-local', subnet: '10.1.0.0/16' } };
+      t.equal(host.cni({ command: 'ADD', container: host.container(), conf: large }).status, 0);
+      host.run([
+        'sh',
+        '-ec',
+        'cd /var/lib/cni/networks/named; i=0; while [ $i -lt 3000 ]; do printf "%064d\\r\\neth0" $i >10.1.$((i / 250 + 1)).$((i % 250 + 2)); i=$((i+1)); done',
+      ]);
+      const leases = (...words: string[]) => host.run([build.path, 'leases', ...words], { env: {} });
+      const lines = leases().trimEnd().split('\n');
+      t.equal(lines.length, 3002);
+      t.match(lines[0], /^NETWORK +ADDRESS +POD +CONTAINER +INTERFACE +AGE +STATE$/);
+      t.match(lines[1], /^named +10\.1\.0\.2 .* in use$/);
+      t.match(lines[3001], /^named +10\.1\.12\.251 +- +0{60}2999 +eth0 +\d+ s +not known$/);
+      const json = JSON.parse(leases('--json', 'named'));
+      t.strictSame(
+        json.map(({ address }: { address: string }) => address),
+        lines.slice(1).map((line) => line.split(/ +/)[1]),
+        'in the same order',
+      );
+      t.equal(host.cni({ command: 'ADD', container: host.container(), conf: large }).status, 0, 'indexed');
+      const again = leases().trimEnd().split('\n');
+      t.equal(again.length, 3003);
+      t.match(again[3002], /^named +10\.1\.12\.251 +- +0{60}2999 +eth0 +\d+ s +not known$/);
+    });
+
+    t.test('on a terminal: cut to its width, and paged', { skip: missing('nft', 'script') }, async (t) => {
+      const host = await Host.create(t, { plugin: build.path });
+      const pods = ['a', 'b', 'c', 'd', 'e'].map((name) => host.container(`${name}${'0'.repeat(40)}`));
+      const large = { ...conf, ipam: { type: 'host-local', subnet: '10.1.0.0/16' } };
+      for (const pod of pods) t.equal(host.cni({ command: 'ADD', container: pod, conf: large }).status, 0);
+      writeFileSync(host.outer('/run/pager'), '#!/bin/sh\necho paged "$LESSSECURE$LESSOPEN"\nhead -n 3\n', {
+        mode: 0o755,
+      });
+      const leases = (rows: number, env: Record<string, string> = {}) =>
+        host
+          .run(['script', '-qec', `stty rows ${rows} cols 72; ${shWords([build.path, 'leases'])}`, '/dev/null'], {
+            env: {
+              PATH: '/usr/bin:/bin',
+              TERM: 'xterm',
+              PAGER: '/run/pager x',
+              LESSOPEN: '|id',
+              SHELL: '/bin/sh',
+              ...env,
+            },
+          })
+          .split('\r\n')
+          .slice(0, -1);
+      const whole = leases(24);
+      t.equal(whole.length, 6, whole.join('\n'));
+      t.match(whole[1], /^named {4}10\.1\.0\.2 {2}a0+… {2}eth0 .* in use$/);
+      t.ok(whole.every((line) => line.length <= 72));
+      t.strictSame(
+        leases(5).map((line) => line.slice(0, 7)),
+        ['paged 1', 'NETWORK', 'named  ', 'named  '],
+      );
+      t.strictSame(leases(5, { PAGER: 'cat' }).length, 6);
+      t.strictSame(leases(5, { PAGER: '/run/none' }).length, 6, 'a pager that is not there');
     });
 
     t.test('the entry of a pod outlives a walk through the store', async (t) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Architecture } from '../../scripts/build/executable.ts';
 import { linkProgram } from '../../scripts/build/static.ts';
+import { hash64 } from '../../src/engine/node/hash64.ts';
 
 // The C of the engine QuickJS, on the real engine: native/program.ts calls it. Twice: as it is in the executable, and with checks of every
 // access to memory and of undefined behaviour.
@@ -97,6 +98,8 @@ for (const { name: build, path, sanitize } of builds) {
       ['syscall', [999], { gives: -38 }], // ENOSYS
       ['encode', [], 'the text to encode must be a string'],
       ['encode', [1], 'the text to encode must be a string'],
+      ['hash64', [], 'the text to hash must be a string'],
+      ['hash64', [1], 'the text to hash must be a string'],
       ['decode', [], 'fatal must be true or false'],
       ['decode', ['$bytes', 1], 'fatal must be true or false'],
       ['decode', ['text', true], 'the bytes to decode must be a typed array'],
@@ -130,9 +133,10 @@ for (const { name: build, path, sanitize } of builds) {
       ['spawn', ['/bin/true', ['true'], [], [0, 1]], 'the list of descriptors must be stdin, stdout and stderr'],
       ['spawn', ['/bin/true', ['true'], [], [0, 1, 2, 3]], 'the list of descriptors must be an integer from 0 to 3'],
       ['spawn', ['/bin/true', ['true'], [], [0, 1, -1]], 'a descriptor must be an integer from 0 to 2147483647'],
-      ['spawn', ['/bin/true', ['true'], [], [0, 1, 77]], { gives: -9 }], // EBADF
-      ['spawn', ['/nonexistent', ['x'], [], [0, 1, 2]], { gives: -2 }], // ENOENT
-      ['spawn', ['/', ['x'], [], [0, 1, 2]], { gives: -13 }], // EACCES
+      ['spawn', ['/bin/true', ['true'], [], [0, 1, 2]], 'hasOwnGroup must be true or false'],
+      ['spawn', ['/bin/true', ['true'], [], [0, 1, 77], true], { gives: -9 }], // EBADF
+      ['spawn', ['/nonexistent/program', ['x'], [], [0, 1, 2], true], { gives: -2 }], // ENOENT
+      ['spawn', ['/', ['x'], [], [0, 1, 2], true], { gives: -13 }], // EACCES
       ['sendAside', [], 'a descriptor must be a number'],
       ['sendAside', [-1, '$bytes'], 'a descriptor must be an integer from 0 to 2147483647'],
       ['sendAside', [0, 'text'], 'the bytes to send must be a typed array'],
@@ -145,6 +149,14 @@ for (const { name: build, path, sanitize } of builds) {
       else if (typeof expected === 'string') t.equal(outcomes[i].message, expected, what);
       else t.strictSame(outcomes[i], expected, what);
     }
+    t.end();
+  });
+
+  t.test(`${build}: a text has the hash that it has on Node.js`, (t) => {
+    const odd = ['', '\0', 'n\0c\0eth0', 'é', '€😀', '\ud800', 'a\udc00', '\ud83d\ud83d\ude00', '\uffff\u{10ffff}'];
+    const long = Array.from({ length: 200 }, (_, i) => String.fromCharCode(i * 331).repeat(i));
+    const texts = [...odd, ...long];
+    t.strictSame(json(['hash64'], { input: JSON.stringify(texts) }), texts.map(hash64));
     t.end();
   });
 

@@ -62,7 +62,7 @@ for (const plugin of plugins.filter(({ isReference }) => !isReference)) {
         t.match(ips, [/^10\.244\.1\.\d+$/, /^fd00:10:244:1::[0-9a-f]+$/]);
         t.equal(JSON.parse(sent('ADD', id)[0]?.stdin ?? '{}').cniVersion, cniVersion, 'the version that was agreed on');
         for (const ip of ips) t.equal(node.attempt(['ping', '-n', '-q', '-c1', '-w5', ip]).status, 0, ip);
-        t.match(node.run([plugin.path, 'leases', 'pods'], { env: {} }), new RegExp(` default/web +${id.slice(0, 12)}`));
+        t.match(node.run([plugin.path, 'leases', 'pods'], { env: {} }), new RegExp(` default/web +${id} `));
         await cri.stopPodSandbox(id);
         await cri.stopPodSandbox(id);
         await cri.removePodSandbox(id);

@@ -1,7 +1,6 @@
 import { CniError, code } from '../../cni/error.ts';
 import type { Host } from '../../host.ts';
 import { showDuration } from '../../ipam/duration.ts';
-import { capacity, makePool, namesInPool, type Pool, showPool } from '../../ipam/pool.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { openKernel } from '../../kernel/open-kernel.ts';
 import { silent } from '../../log/logger.ts';
@@ -9,12 +8,12 @@ import { attachmentComment } from '../../plan/names.ts';
 import { showPort } from '../../plan/op.ts';
 import type { HostPortState } from '../../plan/state.ts';
 import type { CliOptions } from '../command-table.ts';
-import { inRoot, networkFiles } from '../network-files.ts';
+import { inRoot } from '../network-files.ts';
 import { hostPortsOf, placeOf } from '../node-state.ts';
-import { styleFor } from '../text/style.ts';
+import { columnsOf, page } from '../text/page.ts';
 import { table } from '../text/table.ts';
-import { columns } from '../text/wrap.ts';
-import { leasesOf, networks, type ShownLease, sortKey } from './read-leases.ts';
+import { poolsOf } from './pools.ts';
+import { leasesOf, networks, type ShownLease, type Taken, takenIn } from './read-leases.ts';
 
 /**
  * `tsbridge leases`: the addresses that are taken. Reads without the lock, so that it never keeps a pod waiting: an ADD or DEL at work
@@ -25,24 +24,45 @@ export async function leasesCommand(host: Host, network: string | undefined, opt
   const inSubnet = await subnetFilter(options.subnet);
   const names = networks(dataDir, network);
   using kernel = openKernel({ sys: host.sys, log: silent });
-  const isPruning = options.prune === true || options.dryRun === true;
-  const leases = (await readAll(host, kernel, dataDir, names)).filter(
-    ({ address, state }) => inSubnet.contains(address) && (!isPruning || state === 'dead'),
-  );
-  if (isPruning) return prune(host, kernel, dataDir, leases, options);
-  if (options.json) host.stdout(`${JSON.stringify(leases, null, 4)}\n`);
+  if (options.prune === true || options.dryRun === true) {
+    const all = [...(await readAll(host, kernel, dataDir, names)).leases].flat();
+    const dead = all.filter(({ address, state }) => inSubnet.contains(address) && state === 'dead');
+    return prune(host, kernel, dataDir, dead, options);
+  }
+  const { stores, leases, mayHavePorts } = await readAll(host, kernel, dataDir, names);
+  const wanted = (function* () {
+    for (const part of leases) {
+      yield options.subnet === undefined ? part : part.filter(({ address }) => inSubnet.contains(address));
+    }
+  })();
+  if (options.json) host.stdout(`${JSON.stringify([...wanted].flat(), null, 4)}\n`);
   else {
-    const pools = options.subnet === undefined ? poolsOf(host, leases, dataDir, options) : '';
-    host.stdout(pools + shown(leases) + inSubnet.summary(leases.length));
+    const columns = columnsOf(host);
+    await page(
+      host,
+      (function* () {
+        if (options.subnet === undefined) yield poolsOf(host, (name) => stores.get(name), dataDir, options);
+        const count = yield* shown(wanted, columns, mayHavePorts);
+        yield inSubnet.summary(count);
+      })(),
+    );
   }
   return 0;
 }
 
-async function readAll(host: Host, kernel: Kernel, dataDir: string, names: readonly string[]): Promise<ShownLease[]> {
+async function readAll(host: Host, kernel: Kernel, dataDir: string, names: readonly string[]) {
   const links = new Set(kernel.links('host').map(({ name }) => name));
-  const leases = names.flatMap((name) => leasesOf(placeOf(host, kernel, dataDir, name), links));
   const ports = await hostPortsOf(kernel);
-  return ports.length === 0 ? leases : leases.map((lease) => withPorts(lease, ports));
+  const places = names.map((name) => placeOf(host, kernel, dataDir, name));
+  const stores = new Map(places.map((place) => [place.network, takenIn(place)]));
+  const leases = (function* () {
+    for (const place of places) {
+      for (const part of leasesOf(place, stores.get(place.network) as Taken, links)) {
+        yield ports.length === 0 ? part : part.map((lease) => withPorts(lease, ports));
+      }
+    }
+  })();
+  return { stores, leases, mayHavePorts: ports.length > 0 };
 }
 
 function withPorts(lease: ShownLease, all: readonly HostPortState[]): ShownLease {
@@ -62,7 +82,8 @@ async function prune(
   dead: readonly ShownLease[],
   options: CliOptions,
 ): Promise<number> {
-  if (!options.json) host.stdout(dead.length === 0 ? 'no dead leases\n' : shown(dead));
+  if (!options.json)
+    host.stdout(dead.length === 0 ? 'no dead leases\n' : [...shown([dead], columnsOf(host), true)].join(''));
   const networksOfDead = [...new Set(dead.map(({ network }) => network))];
   if (options.dryRun || dead.length === 0) {
     if (options.json) host.stdout(`${JSON.stringify({ dead, removed: [] }, null, 4)}\n`);
@@ -71,7 +92,7 @@ async function prune(
   }
   const { pruneNetwork } = await import('./prune.ts');
   for (const name of networksOfDead) await pruneNetwork(host, name, dataDir, options);
-  const left = new Set((await readAll(host, kernel, dataDir, networksOfDead)).map(keyOf));
+  const left = new Set([...(await readAll(host, kernel, dataDir, networksOfDead)).leases].flat().map(keyOf));
   const removed = dead.filter((lease) => !left.has(keyOf(lease)));
   if (options.json) host.stdout(`${JSON.stringify({ dead, removed }, null, 4)}\n`);
   else host.stdout(`${count(removed.length)} removed\n`);
@@ -81,65 +102,66 @@ async function prune(
 const count = (number: number): string => `${number} lease${number === 1 ? '' : 's'}`;
 const keyOf = ({ network, address, container }: ShownLease): string => `${network} ${address} ${container}`;
 
-/** How full the ranges are that the networks are configured with. */
-function poolsOf(host: Host, leases: readonly ShownLease[], dataDir: string, options: CliOptions): string {
-  const style = styleFor(host);
-  const rows: string[] = [];
-  const done = new Set<string>();
-  for (const { own } of networkFiles(options)) {
-    const ipam = own?.conf.ipam;
-    if (!own || !ipam || 'delegated' in ipam || inRoot(options, ipam.dataDir) !== dataDir) continue;
-    const { name } = own.conf;
-    if (done.has(name)) continue;
-    done.add(name);
-    const addresses = leases.filter(({ network }) => network === name).map(({ address }) => address);
-    for (const set of ipam.ranges) {
-      const pool = makePool(set, ipam.exclude);
-      const [taken, size] = [takenOf(pool, addresses), capacity(pool)];
-      const part = size === 0n ? 1 : taken / Number(size);
-      const colour = part >= 0.95 ? 'red' : part >= 0.8 ? 'yellow' : 'green';
-      rows.push(
-        `${name}  ${showPool(pool)}`,
-        `  ${style(colour, bar(part))} ${`${Math.round(part * 100)}%`.padStart(4)}  ${taken} of ${size} taken`,
-      );
-    }
+/** So many leases are shown as one table. Of more, the rest follows in tables that look like its continuation. */
+const atOnce = 2000;
+
+/** The table, part by part. Gives the number of leases. */
+function* shown(
+  leases: Iterable<readonly ShownLease[]>,
+  columns: number,
+  mayHavePorts: boolean,
+): Generator<string, number> {
+  const widths: number[] = [];
+  let layout: Layout | undefined;
+  let waiting: ShownLease[] = [];
+  let count = 0;
+  const flush = (isLast: boolean): string => {
+    const isFirst = layout === undefined;
+    // Of what comes later nothing is known yet.
+    layout ??= {
+      pods: !isLast || waiting.some(({ pod }) => pod !== ''),
+      ports: isLast ? waiting.some((one) => one.ports) : mayHavePorts,
+    };
+    const text = rowsOf(waiting, layout, isFirst, columns, widths);
+    waiting = [];
+    return text;
+  };
+  for (const part of leases) {
+    count += part.length;
+    waiting = waiting.length === 0 ? [...part] : waiting.concat(part);
+    if (waiting.length > atOnce) yield flush(false);
   }
-  return rows.length === 0 ? '' : `${rows.join('\n')}\n\n`;
+  if (count === 0) yield 'no leases\n';
+  else if (waiting.length > 0) yield flush(true);
+  return count;
 }
 
-/** How many of the addresses the pool can hand out. namesInPool counts in bigints, which takes too long for all of a large network. */
-function takenOf(pool: Pool, addresses: readonly string[]): number {
-  const spans = pool.spans.map(({ low, high }) => ({ low: Number(low), high: Number(high) }));
-  if (pool.ranges[0]?.family !== 4) return namesInPool(pool, [...addresses]).length;
-  return addresses.filter((address) => {
-    const key = sortKey(address);
-    return typeof key === 'number' && spans.some(({ low, high }) => key >= low && key <= high);
-  }).length;
+/** Columns that not every list has. */
+interface Layout {
+  pods: boolean;
+  ports: boolean;
 }
 
-/** `[####..........................]`; something is seen of what is not empty, and of what is not full. */
-export function bar(part: number): string {
-  const width = 30;
-  const exact = Math.round(part * width);
-  const filled = part <= 0 ? 0 : part >= 1 ? width : Math.min(width - 1, Math.max(1, exact));
-  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`;
-}
-
-function shown(leases: readonly ShownLease[]): string {
-  if (leases.length === 0) return 'no leases\n';
-  const pods = leases.some(({ pod }) => pod !== '');
-  const hasPorts = leases.some(({ ports }) => ports);
+function rowsOf(
+  leases: readonly ShownLease[],
+  { pods, ports: hasPorts }: Layout,
+  isFirst: boolean,
+  columns: number,
+  widths: number[],
+): string {
+  const rows: string[][] = [];
   const head = ['NETWORK', 'ADDRESS', ...(pods ? ['POD'] : []), 'CONTAINER', 'INTERFACE', 'AGE', 'STATE'];
-  const rows = leases.map(({ network, address, pod, container, interface: ifname, ageSeconds, state, why, ports }) => [
-    network,
-    address,
-    ...(pods ? [pod || '-'] : []),
-    container || '-',
-    ifname || '-',
-    showDuration(ageSeconds),
-    state === 'dead' ? `dead, ${why}` : state,
-    ...(hasPorts ? [ports?.join(', ') ?? '-'] : []),
-  ]);
+  if (isFirst) rows.push(hasPorts ? [...head, 'HOST PORTS'] : head);
+  const ages = new Map<number, string>();
+  for (const { network, address, pod, container, interface: ifname, ageSeconds, state, why, ports } of leases) {
+    const age = ages.get(ageSeconds) ?? showDuration(ageSeconds);
+    ages.set(ageSeconds, age);
+    const row = [network, address];
+    if (pods) row.push(pod || '-');
+    row.push(container || '-', ifname || '-', age, state === 'dead' ? `dead, ${why}` : state);
+    if (hasPorts) row.push(ports?.join(', ') ?? '-');
+    rows.push(row);
+  }
   // IDs of containers give way, then names of pods: --json has them whole.
   const flexible = pods
     ? [
@@ -147,7 +169,7 @@ function shown(leases: readonly ShownLease[]): string {
         { column: 2, least: 24 },
       ]
     : [{ column: 2, least: 12 }];
-  return table([[...head, ...(hasPorts ? ['HOST PORTS'] : [])], ...rows], { columns, flexible });
+  return table(rows, { columns, flexible }, widths);
 }
 
 /** Which addresses to show, and what to say at the end. Without a subnet: all, and nothing. */

@@ -8,8 +8,8 @@ import { inRoot, networkFiles } from '../network-files.ts';
 import { parseConf } from '../read-conf.ts';
 
 /**
- * SPEC "GC" without a list: what of the network is provably dead goes, with its rules and host ports where a file tells of the network, its leases
- * alone where none does. Throws CniError.
+ * SPEC "GC" without a list: what of the network is provably dead goes, with its rules and host ports, whether a file tells of
+ * the network or none does any more. Throws CniError.
  */
 export async function pruneNetwork(host: Host, name: string, dataDir: string, options: CliOptions): Promise<void> {
   const common = contextOf(host, 'GC', silent);
@@ -21,13 +21,8 @@ export async function pruneNetwork(host: Host, name: string, dataDir: string, op
     else await asIpam({ ...common, conf: { ...own.conf, ipam: local } });
     return;
   }
-  // Of its ranges nothing is known, and nothing of them is asked.
-  const conf = {
-    cniVersion: '1.1.0',
-    name,
-    type: 'unknown',
-    ipam: { type: 'tsbridge', subnet: '192.0.2.0/24', dataDir },
-  };
-  const parsed = parseConf({ ...conf });
-  if (parsed.role === 'ipam') await asIpam({ ...common, conf: parsed.conf });
+  // Of its ranges and its bridge nothing is known, and nothing of them is asked.
+  const ranges = { type: 'host-local', subnet: '192.0.2.0/24', dataDir };
+  const parsed = parseConf({ cniVersion: '1.1.0', name, type: 'tsbridge', ipam: ranges });
+  if (parsed.role === 'main') await gc({ ...common, conf: { ...parsed.conf, bridge: '' } });
 }

@@ -1,15 +1,14 @@
 import { CniError, code } from '../../cni/error.ts';
 import { isSafeName } from '../../cni/request.ts';
 import { parseDecimal, parseIp } from '../../ip/address.ts';
-import type { Entry } from '../../ipam/store/index-entry.ts';
+import { type Entry, parseEntry } from '../../ipam/store/index-entry.ts';
 import { errnoOf } from '../../ipam/store/io-failure.ts';
-import { isContainerID, type LeaseContent, parseLease } from '../../ipam/store/lease-file.ts';
-import { readEntries } from '../../ipam/store/lease-index.ts';
+import { isContainerID, type LeaseContent, parseLeaseText, readLease } from '../../ipam/store/lease-file.ts';
 import type { Place } from '../../ipam/store/location.ts';
 import { isWrittenAt } from '../../ipam/store/rebuild-index.ts';
 import { readStamp } from '../../ipam/store/stamp.ts';
-import { close, fstat, lstatIfThere, open, read, readdir } from '../../linux/files.ts';
-import { O } from '../../linux/numbers.ts';
+import { lstatIfThere, readdir } from '../../linux/files.ts';
+import { readEachFile, readEachLink } from '../../linux/read-each.ts';
 import { hostVethNameOf } from '../../plan/names.ts';
 
 /** One taken address, as it is shown. */
@@ -53,51 +52,81 @@ export function networks(dataDir: string, network: string | undefined): string[]
   return [network];
 }
 
-/**
- * The leases of a network, by address. `links` are the names of the host's interfaces. Tens of thousands of them are to be read while
- * somebody waits: each costs four system calls when the index is in order, no lease is hashed, and the kernel is asked for interfaces once.
- */
-export function leasesOf(place: Place, links: ReadonlySet<string>): ShownLease[] {
-  const found: { key: number | string; lease: ShownLease }[] = [];
-  const byAddress = new Map<string, { hash: string; entry: Entry }>();
-  for (const [hash, entry] of readEntries(place)) {
-    for (const ip of entry.ips) byAddress.set(ip, { hash, entry });
+/** The addresses that a network has leases of, IPv4, by number, before IPv6. */
+export interface Taken {
+  v4: Float64Array; // as numbers
+  names: string[]; // all of them, in order
+}
+
+export function takenIn({ dir }: Place): Taken {
+  const numbers = new Map<number, string>();
+  const texts: string[] = [];
+  for (const name of readdir(dir)) {
+    const key = sortKey(name);
+    if (typeof key === 'number') numbers.set(key, name);
+    else if (key !== undefined) texts.push(`${key} ${name}`);
   }
+  // Sorted as numbers and as texts: a comparison of ours would be called a million times.
+  const v4 = new Float64Array(numbers.keys()).sort();
+  const names = Array.from(v4, (number) => numbers.get(number) as string);
+  for (const text of texts.sort()) names.push(text.slice(text.indexOf(' ') + 1));
+  return { v4, names };
+}
+
+/** So many leases are read at once: what is first is shown while the others are read. */
+const atOnce = 1000;
+
+/**
+ * The leases of a network, in that order. `links` are the names of the host's interfaces. Tens of thousands of them are to be read while
+ * somebody waits: each costs four system calls when the index is in order, and the kernel is asked for interfaces once.
+ */
+export function* leasesOf(place: Place, { names }: Taken, links: ReadonlySet<string>): Generator<ShownLease[]> {
   // Then nobody has made or removed a lease since the index was written: when that was, it says itself.
   const isComplete = readStamp(place) === 'complete';
   const now = Date.now() / 1000;
-  for (const address of readdir(place.dir)) {
-    const key = sortKey(address);
-    if (key === undefined) continue;
-    let indexed = byAddress.get(address);
-    const file = readLeaseFile(`${place.dir}/${address}`, isComplete ? indexed?.entry.written : undefined);
-    if (!file) continue;
-    const { content, writtenAt } = file;
-    // The entry of this very file, and not of an earlier one of that name.
-    if (indexed && !isWrittenAt(indexed.entry, Math.floor(writtenAt))) indexed = undefined;
-    const { state, why } = stateOf(place, indexed, content, links);
-    const lease: ShownLease = {
-      network: place.network,
-      address,
-      pod: indexed?.entry.pod ?? '',
-      container: typeof content === 'string' ? '' : content.containerID,
-      interface: typeof content === 'string' ? '' : content.ifname,
-      ageSeconds: Math.max(0, Math.floor(now - writtenAt)),
-      state,
-      why,
-    };
-    found.push({ key, lease });
+  for (let from = 0; from < names.length; from += atOnce) {
+    const addresses = names.slice(from, from + atOnce);
+    const contents = readEachFile(place.dir, addresses, mostBytes).map((text) =>
+      text === undefined || text.length >= mostBytes ? undefined : parseLeaseText(text),
+    );
+    const hashes = contents.map((content) =>
+      typeof content === 'object' ? place.hash(content.containerID, content.ifname) : '',
+    );
+    const targets = readEachLink(place.own, hashes);
+    const leases: ShownLease[] = [];
+    for (let i = 0; i < addresses.length; i++) {
+      const address = addresses[i] as string;
+      const target = targets[i];
+      let entry = target === undefined ? undefined : parseEntry(target);
+      if (!entry?.ips.includes(address)) entry = undefined;
+      let content = contents[i];
+      let writtenAt = entry?.written ?? 0;
+      if (!isComplete || !entry || content === undefined) {
+        const file = readLeaseFile(`${place.dir}/${address}`, content);
+        if (!file) continue;
+        ({ content, writtenAt } = file);
+        // The entry of this very file, and not of an earlier one of that name.
+        if (entry && !isWrittenAt(entry, Math.floor(writtenAt))) entry = undefined;
+      }
+      const { state, why } = stateOf(place, hashes[i] as string, entry, content, links);
+      const owner = typeof content === 'string' ? undefined : content;
+      leases.push({
+        network: place.network,
+        address,
+        pod: entry?.pod ?? '',
+        container: owner?.containerID ?? '',
+        interface: owner?.ifname ?? '',
+        ageSeconds: Math.max(0, Math.floor(now - writtenAt)),
+        state,
+        why,
+      });
+    }
+    yield leases;
   }
-  // IPv4, by number, before IPv6, by text.
-  found.sort((a, b) => {
-    if (typeof a.key === 'number') return typeof b.key === 'number' ? a.key - b.key : -1;
-    return typeof b.key === 'number' ? 1 : a.key < b.key ? -1 : 1;
-  });
-  return found.map(({ lease }) => lease);
 }
 
 /** What an address is sorted by: IPv4 as a number, IPv6 as 32 digits; undefined for other names. */
-export function sortKey(name: string): number | string | undefined {
+function sortKey(name: string): number | string | undefined {
   if (name.includes(':')) return parseIp(name)?.value.toString(16).padStart(32, '0');
   const parts = name.split('.');
   if (parts.length !== 4) return undefined;
@@ -110,35 +139,27 @@ export function sortKey(name: string): number | string | undefined {
   return key;
 }
 
-const buffer = new Uint8Array(4097);
+/** What is longer is looked at with more care. */
+const mostBytes = 1024;
 
-/** `written`: when, if that is known. */
+/** `known`: what it holds, if that is known. Undefined for what has just been given back, or is no file. */
 function readLeaseFile(
   path: string,
-  written: number | undefined,
+  known: LeaseContent | undefined,
 ): { content: LeaseContent; writtenAt: number } | undefined {
-  let fd: number | undefined;
   try {
-    fd = open(path, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
-    let writtenAt = written;
-    if (writtenAt === undefined) {
-      const { isFile, mtimeMs } = fstat(fd);
-      if (!isFile) return undefined;
-      writtenAt = mtimeMs / 1000;
-    }
-    return { content: parseLease(buffer.subarray(0, read(fd, buffer))), writtenAt };
+    const { isFile = false, mtimeMs = 0 } = lstatIfThere(path) ?? {};
+    const content = isFile ? (known ?? readLease(path)) : undefined;
+    return content === undefined ? undefined : { content, writtenAt: mtimeMs / 1000 };
   } catch (error) {
-    // It has just been given back, or is no file.
-    if (['ENOENT', 'ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '')) return undefined;
     throw new CniError(code.ioFailure, `cannot read ${path}: ${errnoOf(error)}`);
-  } finally {
-    if (fd !== undefined) close(fd);
   }
 }
 
 function stateOf(
   place: Place,
-  indexed: { hash: string; entry: Entry } | undefined,
+  hash: string,
+  entry: Entry | undefined,
   content: LeaseContent,
   links: ReadonlySet<string>,
 ): Pick<ShownLease, 'state' | 'why'> {
@@ -147,10 +168,10 @@ function stateOf(
   if (content.form === 'bare' && !isContainerID(content.containerID)) {
     return { state: 'reserved', why: 'written by hand' };
   }
-  const life = indexed?.entry.life;
-  if (!indexed || life === undefined) return { state: 'not known', why: 'another plugin made it' };
+  const life = entry?.life;
+  if (life === undefined) return { state: 'not known', why: 'another plugin made it' };
   if (life.boot !== place.life.boot) return { state: 'dead', why: 'from an earlier boot' };
-  const dev = hostVethNameOf(indexed.hash);
+  const dev = hostVethNameOf(hash);
   if (links.has(dev)) return { state: 'in use', why: `${dev} is there` };
   if (life.cookie === undefined) return { state: 'not known', why: 'another plugin made it' };
   if (life.cookie !== place.life.cookie) return { state: 'not known', why: 'made in another network namespace' };

@@ -7,34 +7,35 @@ export interface Fit {
   flexible: readonly { column: number; least: number }[];
 }
 
-/** Rows as text, the columns two spaces apart; the first row is the heading. No trailing white space. */
-export function table(cells: readonly (readonly string[])[], fit?: Fit): string {
-  // Most cells of a long table are like those above them.
-  const known = new Map<string, string>();
-  const safe = (cell: string): string => {
-    const before = known.get(cell);
-    if (before !== undefined) return before;
-    const text = oneLine(cell);
-    known.set(cell, text);
-    return text;
-  };
-  const rows = cells.map((row) => row.map(safe));
-  const widths: number[] = [];
+/** What stays as it is in oneLine(), of nearly all rows: that is found out faster. */
+const plain = /^[ -~]*$/;
+
+/**
+ * Rows as text, the columns two spaces apart; the first row is the heading. No trailing white space. `widths` are those of an earlier part of
+ * the same table, which this one goes on with and widens.
+ */
+export function table(cells: readonly (readonly string[])[], fit?: Fit, widths: number[] = []): string {
+  const rows = cells.map((row) => (plain.test(row.join('')) ? row : row.map(oneLine)));
   for (const row of rows) {
-    for (let i = 0; i < row.length; i++) widths[i] = Math.max(widths[i] ?? 0, (row[i] as string).length);
+    for (let i = 0; i < row.length; i++) {
+      const { length } = row[i] as string;
+      if (!(length <= (widths[i] as number))) widths[i] = length;
+    }
   }
-  const isCut = fit !== undefined && shrink(widths, fit);
-  let text = '';
+  const fitting = [...widths];
+  const isCut = fit !== undefined && shrink(fitting, fit);
+  const last = widths.length - 1;
+  const lines: string[] = [];
   for (const row of rows) {
     let line = '';
-    for (let i = 0; i < row.length; i++) {
-      const width = widths[i] as number;
-      const cell = isCut ? cut(row[i] as string, width) : (row[i] as string);
-      line += i === row.length - 1 ? cell : `${cell.padEnd(width)}  `;
+    for (let i = 0; i <= last; i++) {
+      const cell = row[i] ?? '';
+      const shown = isCut ? cut(cell, fitting[i] as number) : cell;
+      line += i === last ? shown : shown.padEnd((fitting[i] as number) + 2);
     }
-    text += `${line.trimEnd()}\n`;
+    lines.push(line.trimEnd());
   }
-  return text;
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
 function shrink(widths: number[], { columns, flexible }: Fit): boolean {

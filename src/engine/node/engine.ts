@@ -3,6 +3,7 @@ import { setFlagsFromString, startupSnapshot } from 'node:v8';
 import { type Argument, type Ended, type Engine, farewellMs, heldSignals, type Machine, type Main } from '../engine.ts';
 import { sendAside } from './aio.ts';
 import { loadSyscall } from './ffi.ts';
+import { hash64 } from './hash64.ts';
 
 let call: ReturnType<typeof loadSyscall> | undefined;
 let held: string | undefined;
@@ -25,6 +26,7 @@ export const engine: Engine = {
   },
   encode: (text) => encoder.encode(text),
   decode: (bytes, fatal = false) => (fatal ? decoders.strict : decoders.lenient).decode(bytes),
+  hash64,
   env: () => process.env,
   args: () => process.argv.slice(2),
   holdSignals() {
@@ -41,6 +43,7 @@ export const engine: Engine = {
   // Handlers run when the event loop turns.
   noticeSignals: () => new Promise((resolve) => void setImmediate(resolve)),
   run,
+  feed,
   sendAside,
   lockFairly,
   expectLongWork() {
@@ -149,6 +152,23 @@ function resetIgnoredSignals(): void {
 }
 
 const SIG_IGN = 1; // asm-generic/signal-defs.h
+
+async function feed({ file, args, env }: Parameters<Engine['feed']>[0], parts: Iterable<Uint8Array>): Promise<boolean> {
+  const { spawn } = process.getBuiltinModule('node:child_process');
+  const child = spawn(file, args, { env: { ...env }, stdio: ['pipe', 'inherit', 'inherit'] });
+  const ended = new Promise<boolean>((resolve) => {
+    child.on('error', () => resolve(child.pid !== undefined));
+    child.on('exit', () => resolve(true));
+  });
+  const { stdin } = child;
+  stdin.on('error', () => {}); // EPIPE: it has seen enough
+  for (const part of parts) {
+    const isTaken = await new Promise<boolean>((resolve) => void stdin.write(part, (error) => resolve(!error)));
+    if (!isTaken) break;
+  }
+  stdin.end();
+  return ended;
+}
 
 /** What the program wrote before it ended may still be in the pipes: they are read until they end, or for a moment. */
 function drain(child: ChildProcess, done: () => void): void {

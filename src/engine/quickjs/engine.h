@@ -15,6 +15,7 @@ typedef JSValue native_function(JSContext *ctx, JSValueConst this_val, int argc,
 native_function native_syscall;      // syscall.c
 native_function native_encode;       // text.c
 native_function native_decode;       // text.c
+native_function native_hash64;       // hash.c
 native_function native_environment;  // environment.c
 native_function native_args;         // environment.c
 native_function native_hold_signals; // signals.c

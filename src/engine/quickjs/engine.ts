@@ -1,7 +1,7 @@
 import * as native from 'tsbridge:native';
 import { type Engine, heldSignals } from '../engine.ts';
 import { lockFairly } from './lock.ts';
-import { run } from './run.ts';
+import { feed, run } from './run.ts';
 
 // `using` finds what to call by this symbol, which QuickJS does not know; esbuild turns `using` into code that asks for it.
 (Symbol as { dispose?: symbol }).dispose ??= Symbol.for('Symbol.dispose');
@@ -14,6 +14,7 @@ export const engine: Engine = {
   syscall: native.syscall,
   encode: native.encode,
   decode: (bytes, fatal = false) => native.decode(bytes, fatal),
+  hash64: native.hash64,
   env: () => native.environment(),
   args: () => native.args(),
   holdSignals: () => native.holdSignals(Object.values(heldSignals)),
@@ -21,6 +22,7 @@ export const engine: Engine = {
   // The handler has run before anything else does.
   noticeSignals: async () => {},
   run: async (program) => run(program, () => seenSignal() !== undefined),
+  feed: async (program, parts) => feed(program, parts),
   sendAside: native.sendAside,
   lockFairly: async (fd, timeoutMs, isInterruptible) =>
     lockFairly(fd, timeoutMs, () => isInterruptible && seenSignal() !== undefined),

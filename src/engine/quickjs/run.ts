@@ -81,9 +81,7 @@ export function run(program: Program, isInterrupted: () => boolean): Ended {
     [number, number],
     [number, number],
   ];
-  const env: string[] = [];
-  for (const name in program.env) if (program.env[name] !== undefined) env.push(`${name}=${program.env[name]}`);
-  const pid = spawn(program.file, [program.file, ...program.args], env, [theirIn, theirOut, theirErr]);
+  const pid = begin(program, [theirIn, theirOut, theirErr], true);
   for (const fd of [theirIn, theirOut, theirErr]) syscall(SYS.close, fd);
   const out = new Reader(ourOut);
   const err = new Reader(ourErr);
@@ -92,6 +90,38 @@ export function run(program: Program, isInterrupted: () => boolean): Ended {
     return { errno: -pid, stdout: nothing, stderr: nothing };
   }
   return attend(program, pid, ourIn, out, err, isInterrupted);
+}
+
+function begin({ file, args, env }: Pick<Program, 'file' | 'args' | 'env'>, fds: number[], hasOwnGroup: boolean) {
+  const variables: string[] = [];
+  for (const name in env) if (env[name] !== undefined) variables.push(`${name}=${env[name]}`);
+  return spawn(file, [file, ...args], variables, fds, hasOwnGroup);
+}
+
+/** Engine.feed. */
+export function feed(program: Pick<Program, 'file' | 'args' | 'env'>, parts: Iterable<Uint8Array>): boolean {
+  const pair = new Int32Array(2);
+  if (syscall(SYS.pipe2, pair, O_CLOEXEC) < 0) return false;
+  const [theirs = -1, ours = -1] = pair;
+  // In our process group: that of the terminal.
+  const pid = begin(program, [theirs, 1, 2], false);
+  syscall(SYS.close, theirs);
+  if (pid >= 0) {
+    for (const part of parts) if (!writeAll(ours, part)) break; // EPIPE: it has seen enough
+  }
+  syscall(SYS.close, ours);
+  if (pid < 0) return false;
+  while (syscall(SYS.wait4, pid, new Int32Array(1), 0, null) === -EINTR);
+  return true;
+}
+
+function writeAll(fd: number, bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; ) {
+    const written = syscall(SYS.write, fd, bytes.subarray(at), bytes.length - at);
+    if (written > 0) at += written;
+    else if (written !== -EINTR) return false;
+  }
+  return true;
 }
 
 function attend(

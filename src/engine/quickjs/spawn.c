@@ -82,7 +82,8 @@ static void reset_own_signals(void) {
 }
 
 // Gives an errno, 0 for success.
-static int start(const char *file, const char **argv, const char **env, const int *fds, pid_t *pid) {
+static int start(const char *file, const char **argv, const char **env, const int *fds, bool has_own_group,
+                 pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int copies[standard_descriptors] = {-1, -1, -1};
@@ -96,7 +97,8 @@ static int start(const char *file, const char **argv, const char **env, const in
     return error;
   if ((error = posix_spawnattr_init(&attributes)))
     goto free_actions;
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
+                                            (has_own_group ? POSIX_SPAWN_SETPGROUP : 0));
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setsigmask(&attributes, &none);
@@ -145,7 +147,7 @@ static bool descriptor_list(JSContext *ctx, JSValueConst list, int *fds) {
   return true;
 }
 
-// spawn(file, argv, env, fds): the child's pid, or -errno, which may be that of execve(2).
+// spawn(file, argv, env, fds, hasOwnGroup): the child's pid, or -errno, which may be that of execve(2).
 JSValue native_spawn(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
   (void)this_val, (void)argc;
   JSValue result = JS_EXCEPTION;
@@ -159,7 +161,11 @@ JSValue native_spawn(JSContext *ctx, JSValueConst this_val, int argc, JSValueCon
     JS_ThrowTypeError(ctx, "the file to run must be an absolute path, its command line not empty");
     goto done;
   }
-  int error = start(file, words, env, fds, &pid);
+  if (!JS_IsBool(argv[4])) {
+    JS_ThrowTypeError(ctx, "hasOwnGroup must be true or false");
+    goto done;
+  }
+  int error = start(file, words, env, fds, JS_ToBool(ctx, argv[4]), &pid);
   result = JS_NewInt32(ctx, error ? -error : pid);
 done:
   JS_FreeCString(ctx, file);

@@ -47,21 +47,34 @@ export function parseEntry(target: string): Entry | undefined {
   const ports = ips.at(-1)?.startsWith('+') ? ips.pop()?.slice(1) : undefined;
   // No address has a slash.
   const pod = ips.at(-1)?.includes('/') ? ips.pop() : undefined;
-  if (ips.length === 0 || written.length > 9 || !consistsOf(written, base36)) return undefined;
+  const seconds = Number.parseInt(written, 36);
+  if (ips.length === 0 || written.length > 9 || seconds.toString(36) !== written || seconds < 0) return undefined;
   if (pod !== undefined && !isPod(pod)) return undefined;
-  const entry = {
-    written: Number.parseInt(written, 36),
-    ips,
-    ...(pod === undefined ? {} : { pod }),
-    ...(ports === undefined ? {} : { ports }),
-  };
-  if (made === '-') return { ...entry, life: undefined };
+  const life = made === '-' ? undefined : lifeOf(made);
+  if (!life && made !== '-') return undefined;
+  const entry: Entry = { life, written: seconds, ips };
+  if (pod !== undefined) entry.pod = pod;
+  if (ports !== undefined) entry.ports = ports;
+  return entry;
+}
+
+/** Nearly all entries of a store are of one boot and namespace. */
+let known: { made: string; life: Life } = { made: '', life: undefined };
+
+function lifeOf(made: string): Life {
+  if (made === known.made) return known.life;
+  const life = parseLife(made);
+  known = { made, life };
+  return life;
+}
+
+function parseLife(made: string): Life {
   const dot = made.indexOf('.');
   const boot = dot < 0 ? made : made.slice(0, dot);
   if (boot.length !== 8 || !consistsOf(boot, base36.slice(0, 16))) return undefined;
-  if (dot < 0) return { ...entry, life: { boot } };
+  if (dot < 0) return { boot };
   const cookie = made.slice(dot + 1);
-  return consistsOf(cookie, base36) ? { ...entry, life: { boot, cookie } } : undefined;
+  return consistsOf(cookie, base36) ? { boot, cookie } : undefined;
 }
 
 const base36 = '0123456789abcdefghijklmnopqrstuvwxyz';

@@ -33,11 +33,16 @@ export const leaseText = (containerID: string, ifname: string): string => `${con
 // A lease is a container ID (64 bytes in practice), two bytes and an interface name of 15.
 const MAX_BYTES = 4096;
 
-/** What the text of a lease file says. */
+/** What the bytes of a lease file say. */
 export function parseLease(bytes: Uint8Array): LeaseContent {
-  if (bytes.every((byte) => byte === 0)) return 'garbled';
-  if (bytes.length > MAX_BYTES) return 'foreign';
-  const content = text(bytes).trim();
+  const content = parseLeaseText(text(bytes));
+  return bytes.length > MAX_BYTES && content !== 'garbled' ? 'foreign' : content;
+}
+
+/** The same of what was made a text already. */
+export function parseLeaseText(whole: string): LeaseContent {
+  if (!(whole.charCodeAt(0) > 0) && /^\0*$/.test(whole)) return 'garbled';
+  const content = whole.trim();
   const lines = content.split('\n');
   const [containerID = '', ifname = ''] = lines;
   if (content === '' || lines.length > 2) return 'foreign';
@@ -49,6 +54,8 @@ export function parseLease(bytes: Uint8Array): LeaseContent {
 
 /** Whether the only line of a lease is the ID of a container of docker, containerd, CRI-O or podman, and not a person's note. */
 export const isContainerID = (line: string): boolean => /^[0-9a-f]{64}$/.test(line);
+
+let buffer: Uint8Array | undefined;
 
 /** A lease file, open. */
 export interface LeaseFile {
@@ -70,8 +77,8 @@ export function openLease(path: string): LeaseFile | undefined {
   }
   if (fd === undefined) return undefined;
   try {
-    const bytes = new Uint8Array(MAX_BYTES + 1);
-    const content = parseLease(bytes.subarray(0, read(fd, bytes)));
+    buffer ??= new Uint8Array(MAX_BYTES + 1);
+    const content = parseLease(buffer.subarray(0, read(fd, buffer)));
     // An empty read may be a FIFO or a device as well.
     if (content === 'garbled' && !fstat(fd).isFile) {
       close(fd);

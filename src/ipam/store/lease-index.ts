@@ -228,16 +228,17 @@ export function readEntry(place: Place, hash: string): Entry | undefined {
 /** All entries, as the directory has them. Changes nothing, and needs no lock when a hint is enough. */
 export function readEntries(place: Place): Map<string, Entry> {
   const entries = new Map<string, Entry>();
-  for (const name of readNames(place.own)) {
-    const entry = isHash(name) ? readEntry(place, name) : undefined;
+  for (const name of indexNames(place)) {
+    const entry = readEntry(place, name);
     if (entry) entries.set(name, entry);
   }
   return entries;
 }
 
-function readNames(dir: string): string[] {
+/** The hashes of all attachments that the directory has something for. */
+export function indexNames({ own }: Place): string[] {
   try {
-    return lstatIfThere(dir)?.isDirectory ? readdir(dir) : [];
+    return lstatIfThere(own)?.isDirectory ? readdir(own).filter(isHash) : [];
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;

@@ -72,12 +72,12 @@ function inspect(place: Place, ip: string, interrupted: readonly bigint[] | unde
   const path = `${place.dir}/${ip}`;
   const file = openLease(path);
   if (!file) return undefined;
-  const { ino, mtimeMs } = fstat(file.fd);
+  const stat = fstat(file.fd);
   close(file.fd);
   const { content } = file;
   if (content === 'foreign') return undefined;
-  if (content !== 'garbled' && !interrupted?.includes(ino)) {
-    return { ip, owner: content, written: Math.floor(mtimeMs / 1000) };
+  if (content !== 'garbled' && !interrupted?.includes(stat.ino)) {
+    return { ip, owner: content, written: Math.floor(stat.mtimeMs / 1000) };
   }
   const why = content === 'garbled' ? 'the lease file was empty' : 'the ADD that made the lease was killed';
   removeNobodys(place, path, why);

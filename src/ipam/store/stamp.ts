@@ -1,5 +1,6 @@
 import { nanoseconds } from '../../linux/clock.ts';
-import { lstatIfThere, type Stat, stat, utimes } from '../../linux/files.ts';
+import { lstatIfThere, stat, utimes } from '../../linux/files.ts';
+import type { Stat } from '../../linux/stat.ts';
 import { errnoOf } from './io-failure.ts';
 import type { Place } from './location.ts';
 

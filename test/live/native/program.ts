@@ -104,6 +104,9 @@ const things: Record<string, () => unknown> = {
     };
   },
 
+  // stdin: texts, as above.
+  hash64: () => (JSON.parse(native.decode(readAll(0), true)) as string[]).map(native.hash64),
+
   'a path as the kernel gets it': () => {
     const fd = native.syscall(SYS.openat, -100, JSON.parse(native.args()[1] as string), 0, 0);
     if (fd < 0) return fd;
@@ -114,14 +117,14 @@ const things: Record<string, () => unknown> = {
     const [file, argv, env] = JSON.parse(native.args()[1] as string) as [string, string[], string[]];
     // Open, and not to be inherited; by whoever started this as well.
     native.syscall(SYS.openat, -100, '/', 0, 0);
-    const pid = native.spawn(file, argv, env, [0, 1, 2]);
+    const pid = native.spawn(file, argv, env, [0, 1, 2], true);
     if (pid < 0) return pid;
     const status = new Int32Array(1);
     const ended = native.syscall(SYS.wait4, pid, status, 0, null);
     return { isPid: ended === pid, status: status[0] };
   },
   'spawn with descriptors exchanged': () => {
-    const pid = native.spawn('/bin/sh', ['sh', '-c', 'echo to 1; echo to 2 >&2'], [], [0, 2, 1]);
+    const pid = native.spawn('/bin/sh', ['sh', '-c', 'echo to 1; echo to 2 >&2'], [], [0, 2, 1], false);
     native.syscall(SYS.wait4, pid, new Int32Array(1), 0, null);
     return undefined;
   },

@@ -6,6 +6,7 @@ import { text, utf8 } from '../../../src/linux/bytes.ts';
 import { errno } from '../../../src/linux/errno.ts';
 import * as files from '../../../src/linux/files.ts';
 import { O, S_IF, SYS } from '../../../src/linux/numbers.ts';
+import type { Stat } from '../../../src/linux/stat.ts';
 
 // Every function on real files, in every way in which it succeeds and in which it fails; node:fs and stat(1) say what became of it.
 
@@ -44,7 +45,7 @@ function statByProgram(path: string, ...options: string[]) {
 }
 
 /** Whether a Stat says the same as stat(1). Times may differ by the rounding of a double. */
-function fits(t: Test, name: string, stat: files.Stat | undefined, path: string, ...options: string[]): void {
+function fits(t: Test, name: string, stat: Stat | undefined, path: string, ...options: string[]): void {
   const { mtimeMs, ctime, ...wanted } = statByProgram(path, ...options);
   const type = wanted.mode & S_IF.MT;
   t.match(stat, { ...wanted, isFile: type === S_IF.REG, isDirectory: type === S_IF.DIR }, name);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { bar } from '../../../../src/commands/leases/leases.ts';
+import { bar } from '../../../../src/commands/leases/pools.ts';
 import { table } from '../../../../src/commands/text/table.ts';
 
 t.test('a table fits by cutting what is flexible', async (t) => {
