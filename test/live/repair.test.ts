@@ -247,7 +247,7 @@ for (const build of builds) {
       t.ok(pod.canReach('192.0.2.2'));
       t.equal(host.cni({ command: 'DEL', container: pod, conf: net }).status, 0);
       host.run(['ip', 'link', 'del', 'up0']);
-    t.strictSame(host.leftovers(), []);
+      t.strictSame(host.leftovers(), []);
     },
   );
 }
