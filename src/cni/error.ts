@@ -55,14 +55,15 @@ export const limitRemedies: Readonly<Record<string, string>> = {
   EMFILE:
     'The process may not open more files: raise the limit that it inherits from the runtime (ulimit -n, LimitNOFILE=).',
   ENFILE: 'The host has as many open files as it may: raise fs.file-max, or end what holds them.',
-  ENOMEM: 'The host, or the cgroup of the runtime, is out of memory.',
+  ENOMEM:
+    'The host is out of memory, or the cgroup of the runtime, or what the process may have (ulimit -v, LimitAS=).',
   EFBIG:
     'The process may not write files of that length: raise the limit that it inherits from the runtime (ulimit -f, LimitFSIZE=).',
 };
 
 const noProc = 'It is a file of the kernel: is /proc mounted where the plugin is started?';
 
-/** Any thrown value as a CniError: a system call that failed is an I/O failure (5), whatever else is not one already `internal` (999). */
+/** Any thrown value as a CniError: a system call that failed is an I/O failure (5), as is a want of memory; whatever else is not one already `internal` (999). */
 export function asCniError(thrown: unknown): CniError {
   if (thrown instanceof CniError) return thrown;
   if (isSystemError(thrown)) {
@@ -74,6 +75,9 @@ export function asCniError(thrown: unknown): CniError {
     });
   }
   const msg = thrown instanceof Error ? thrown.message : String(thrown);
+  // QuickJS's, and V8's for bytes.
+  if (msg === 'out of memory' || msg === 'Array buffer allocation failed')
+    return new CniError(code.ioFailure, 'out of memory', { details: limitRemedies.ENOMEM as string, cause: thrown });
   return new CniError(code.internal, msg, { cause: thrown });
 }
 

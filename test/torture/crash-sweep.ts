@@ -1,7 +1,7 @@
 import type { Build } from '../support/builds.ts';
 import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
-import { type Part, Stage, type Verb } from './stage.ts';
+import { type Part, prepared, Stage, type Verb } from './stage.ts';
 
 /** How what a killed call has left is cleared, as lines of a scene. */
 export const clearings = {
@@ -38,8 +38,6 @@ interface Calls {
   /** Which is the first of our own: what reads the configuration. */
   firstOwn: number;
 }
-
-export const prepared = (verb: Verb) => (verb === 'ADD' ? '' : 'call ADD b');
 
 /** The system calls of a call, in its main thread. */
 export async function systemCallsOf(stage: Stage, verb: Verb): Promise<Calls> {

@@ -1,8 +1,8 @@
 import type { Build } from '../support/builds.ts';
-import { meddling, prepared, systemCallsOf } from './crash-sweep.ts';
+import { meddling, systemCallsOf } from './crash-sweep.ts';
 import type { SweptNetwork } from './networks.ts';
 import { Faults, type Row, row } from './row.ts';
-import { type Part, Stage, type Verb } from './stage.ts';
+import { type Part, prepared, Stage, type Verb } from './stage.ts';
 
 /** What the manual pages (section 2) say that calls on files, sockets and processes may fail with, as far as it may happen to anybody. */
 const errnos: Readonly<Record<string, readonly string[]>> = {

@@ -6,6 +6,7 @@ import { type CrashSweep, crashSweep } from './crash-sweep.ts';
 import { faultSweep } from './fault-sweep.ts';
 import { hostileCalls } from './hostile-calls.ts';
 import { hostileParsers } from './hostile-parsers.ts';
+import { netlinkSweep, silentSweep } from './netlink-sweep.ts';
 import { sweptNetworks, vlanNetworks } from './networks.ts';
 import { reboots } from './reboot.ts';
 import type { Row } from './row.ts';
@@ -28,9 +29,10 @@ const startStep = { pkg: 50 * step, static: step };
 const everywhere = (
   networks: typeof sweptNetworks,
   sweep: (what: Pick<CrashSweep, 'network' | 'verb' | 'isFirst'>) => Promise<Row>,
+  swept = verbs,
 ): Work[] =>
   networks.flatMap((network) =>
-    verbs.flatMap((verb) =>
+    swept.flatMap((verb) =>
       (verb === 'ADD' ? [false, true] : [false]).map(
         (isFirst): Work =>
           async () => [await sweep({ network, verb, isFirst })],
@@ -62,6 +64,10 @@ const parts: Record<string, (build: Build) => Work[]> = {
   crash: (build) => crashes(build, sweptNetworks),
   'crash-vlan': (build) => [inUserModeLinux(build)],
   fault: (build) => everywhere(sweptNetworks, (what) => faultSweep({ build, ...what, step })),
+  netlink: (build) => [
+    ...everywhere(sweptNetworks, (what) => netlinkSweep({ build, ...what, step }), [...verbs, 'CHECK']),
+    ...everywhere([most], (what) => silentSweep({ build, ...what, step }), [...verbs, 'CHECK']),
+  ],
   signal: (build) => [
     ...signals.map((signal) => async () => [await signalSweep({ build, network: most, signal, step })]),
     async () => [await closedOutputs(build, most)],

@@ -5,7 +5,14 @@ import { Host } from '../support/host.ts';
 import { differences, stateScript } from './host-state.ts';
 import { confOf, type SweptNetwork } from './networks.ts';
 
-export type Verb = 'ADD' | 'DEL' | 'GC';
+export type Verb = 'ADD' | 'DEL' | 'GC' | 'CHECK';
+
+/** The line of a scene that comes before a call of the verb for pod `b`. CHECK gets the result of its ADD in its configuration. */
+export const prepared = (verb: Verb): string => {
+  if (verb === 'ADD') return '';
+  if (verb !== 'CHECK') return 'call ADD b';
+  return 'call ADD b >/run/torture/result && { sed "s/}$//" /run/torture/b; printf ,\\"prevResult\\":; cat /run/torture/result; echo }; } >/run/torture/check';
+};
 
 /** What a part of a scene brought: its exit status, and what it printed. */
 export interface Part {
@@ -70,6 +77,7 @@ export class Stage implements Disposable {
       }
       victim() { # VERB POD: with the words that meddle with it
         case $1 in GC) who= conf=gc ;; *) who="CNI_CONTAINERID=pod-$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=eth0" conf=$2 ;; esac
+        [ "$1" != CHECK ] || conf=check
         env -i PATH="$PATH" CNI_COMMAND=$1 $who CNI_PATH=/run/cni/bin ${shWords(words)} "$plugin" </run/torture/$conf
       }
       ${this.isFirst ? resetScript : ''}

@@ -33,10 +33,11 @@ const meansMissing = (number: number) =>
 
 /**
  * What a question about a thing is answered with when there is none. Without nf_tables it is EINVAL, for want of anybody who would know
- * (net/netfilter/nfnetlink.c, nfnetlink_rcv_msg()); ERANGE is for a name that nothing can have.
+ * (net/netfilter/nfnetlink.c, nfnetlink_rcv_msg()); EAFNOSUPPORT for want of the family; ERANGE is for a name that nothing can have.
+ * NB: whoever takes another error for "nothing" removes what all pods share with the last of its users.
  */
 export const meansNothing = (number: number) =>
-  meansMissing(number) || number === errno.EINVAL || number === errno.ERANGE;
+  number === errno.ENOENT || number === errno.EINVAL || number === errno.EAFNOSUPPORT || number === errno.ERANGE;
 
 /** Throws CniError 100 for an answer that is neither the thing nor that there is none. */
 export function refuseUnclear(tried: string, { errno: number, text }: Outcome): void {
