@@ -47,7 +47,7 @@ const packages: { name: string; node: number; quickjs: number; reason: string }[
  * which is what a pod waits for.
  */
 const evaluated = {
-  node: { any: 50 * kB, ADD: 285 * kB, DEL: 265 * kB, others: ['node:v8'] },
+  node: { any: 50 * kB, ADD: 285 * kB, DEL: 266 * kB, others: ['node:v8'] },
   quickjs: { any: 45 * kB, ADD: 265 * kB, DEL: 250 * kB, others: ['tsbridge:native'] },
 } satisfies Record<EngineName, object>;
 const hotPackages = ['netlink', 'tsbridge'];
