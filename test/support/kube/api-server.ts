@@ -132,6 +132,7 @@ export class ApiServer {
   /** Ends the watches that are open, in good order, as a server does every few minutes. */
   endWatches(): void {
     for (const { response } of this.watches) response.end();
+    this.watches.clear();
   }
 
   /** The watches that are open now never say anything again, and stay open: a connection that a router in between has forgotten. */

@@ -128,7 +128,7 @@ t.test('on every node, with as little of it as will do', async (t) => {
   );
   t.strictSame(
     container.volumeMounts.map(({ mountPath }) => mountPath),
-    ['/opt/cni/bin', '/etc/cni/net.d', '/run/tsbridge'],
+    ['/opt/cni/bin', '/etc/cni/net.d', '/run/tsbridge-agent'],
   );
   for (const { httpGet } of [container.livenessProbe, container.readinessProbe])
     t.match(httpGet, { host: '127.0.0.1', port: 9479 }, 'the probes ask where nobody else can');
