@@ -40,7 +40,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image
+.PHONY: all pkg static sanitized demo playground docs test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -51,6 +51,12 @@ sanitized: bin/tsbridge-asan ## The same for tests, with checks of every access 
 
 demo: setup-demo pkg ## Two pods on one bridge, in namespaces that vanish afterwards
 	@scripts/demo
+
+playground: setup-demo static ## A shell on a throwaway node, to try tsbridge by hand: docs/learn.md
+	@scripts/playground
+
+docs: require-root setup-test static ## Runs the commands of all pages, writes what they print, and draws the drawings
+	@$(RUN) node scripts/docs.ts
 
 test: require-root setup-test all node_modules/.tap-ready ## All tests but test-runtimes; needs root, as a CNI plugin does
 	@$(RUN) tap $(TAP_FLAGS)

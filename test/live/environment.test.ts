@@ -7,7 +7,7 @@ import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
 // Where a runtime may start the plugin: without this or that, and with narrow limits. Node.js itself needs some of it, and ends before a line
-// of ours is run; what it needs is in README.md.
+// of ours is run; what it needs is in docs/options.md.
 
 const conf = {
   cniVersion: '1.0.0',

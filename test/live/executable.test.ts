@@ -21,7 +21,7 @@ function trap(t: { teardown(fn: () => void): void }) {
 }
 
 // All that Node.js 26 reads (doc/api/cli.md, `process.env` in its lib/, getenv in its src/), and what the libraries in it do, but for two: with
-// NODE_REPL_EXTERNAL_MODULE the Node.js build does not start, with NODE_COMPILE_CACHE it makes an empty directory. See README.md.
+// NODE_REPL_EXTERNAL_MODULE the Node.js build does not start, with NODE_COMPILE_CACHE it makes an empty directory. See docs/options.md.
 const variables: { name: string; env: (dir: string) => Record<string, string> }[] = [
   { name: 'nothing but CNI', env: () => ({}) },
   { name: 'NODE_OPTIONS', env: (dir) => ({ NODE_OPTIONS: `--require ${dir}/preload.js` }) },
