@@ -371,11 +371,10 @@ const isObject = (text: string): boolean => {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 };
 
-/** `cases` in all for one build; the same seed gives the same calls. */
-export async function hostileCalls(build: Build, cases: number, seed = 14): Promise<Row[]> {
-  const rows: Row[] = [];
-  rows.push(
-    await row(`hostile input to ${build.name}: too large, too deep, too many`, async () => {
+/** `cases` in all for one build, as pieces of work; the same seed gives the same calls. */
+export function hostileCalls(build: Build, cases: number, seed = 14): (() => Promise<Row>)[] {
+  const tooMuch = () =>
+    row(`hostile input to ${build.name}: too large, too deep, too many`, async () => {
       using target = await Target.make(build);
       const found = new Faults();
       for (const [what, { env = {}, ...rest }] of Object.entries(edges)) {
@@ -385,25 +384,24 @@ export async function hostileCalls(build: Build, cases: number, seed = 14): Prom
         }
       }
       return { ran: `${2 * Object.keys(edges).length} calls`, found: found.toString() };
-    }),
+    });
+  const fuzzed = calls.map(
+    ({ what, share, call }) =>
+      () =>
+        row(`hostile input to ${build.name}: ${what}`, async () => {
+          using target = await Target.make(build);
+          const found = new Faults();
+          const numRuns = Math.ceil(cases * share);
+          const seen = new Set<string>();
+          for (const one of fc.sample(call, { numRuns, seed })) {
+            const fault = await target.fault(one);
+            if (fault === undefined) continue;
+            const kind = fault.replace(/\d+/g, 'N').slice(0, 60);
+            if (!seen.has(kind)) found.add(`${fault} of ${JSON.stringify(one).slice(0, 1500)}`);
+            seen.add(kind);
+          }
+          return { ran: `${numRuns} calls`, found: found.toString() };
+        }),
   );
-  for (const { what, share, call } of calls) {
-    rows.push(
-      await row(`hostile input to ${build.name}: ${what}`, async () => {
-        using target = await Target.make(build);
-        const found = new Faults();
-        const numRuns = Math.ceil(cases * share);
-        const seen = new Set<string>();
-        for (const one of fc.sample(call, { numRuns, seed })) {
-          const fault = await target.fault(one);
-          if (fault === undefined) continue;
-          const kind = fault.replace(/\d+/g, 'N').slice(0, 60);
-          if (!seen.has(kind)) found.add(`${fault} of ${JSON.stringify(one).slice(0, 1500)}`);
-          seen.add(kind);
-        }
-        return { ran: `${numRuns} calls`, found: found.toString() };
-      }),
-    );
-  }
-  return rows;
+  return [tooMuch, ...fuzzed];
 }
