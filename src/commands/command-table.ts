@@ -10,6 +10,7 @@ export interface CliOptions {
   prune?: boolean | undefined;
   dryRun?: boolean | undefined;
   strict?: boolean | undefined;
+  fix?: boolean | undefined;
 }
 
 /** Carries a command out, and gives the exit status. Most take one operand at most, the first of `operands`. Throws CniError. */
@@ -139,12 +140,14 @@ an address, the host's interface, or the beginning of the container ID. The exit
     name: 'doctor',
     operand: { name: 'NETWORK' },
     summary: 'what is wrong on this node, what pods feel of it, and what mends it',
-    about: `Looks at forwarding, chains of nft and iptables-nft that drop what they forward, masquerading and mapped ports, leases without \
-interfaces and the reverse, addresses used twice, MTUs, routes that take pods' addresses elsewhere, and configurations that runtimes would not \
-load, that others shadow, or whose plugins are missing. Changes nothing. The exit status is 1 when something was found.`,
-    options: [dataDir],
+    about: `Looks at what the kernel has, forwarding, br_netfilter and rp_filter, chains and rules of nft and both kinds of iptables that drop what pods \
+send (docker, firewalld and ufw are named), masquerading, mapped ports and checks of MAC addresses, leases without interfaces and the reverse, addresses used \
+twice, MAC addresses and MTUs, gateways, routes that take pods' addresses elsewhere, and configurations that runtimes would not load, that others shadow, \
+whose plugins are missing, or whose capabilities come to nothing. The exit status is 1 when something was found.\n\nWithout --fix it changes nothing. With it, what \
+can be mended without a risk to running pods is, after it has been listed: what tsbridge repair and tsbridge leases --prune do.`,
+    options: [dataDir, { name: '--fix', about: 'mends what is safe to mend, after listing it', key: 'fix' }],
     example: { line: 'tsbridge doctor', about: 'when a pod has no network' },
-    load: async () => (await import('./doctor.ts')).doctorCommand,
+    load: async () => (await import('./doctor/doctor.ts')).doctorCommand,
   },
   {
     name: 'repair',

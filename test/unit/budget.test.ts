@@ -15,7 +15,12 @@ const kB = 1000;
 
 /** Bytes in both bundles, minified but for names, by npm package; any other package is a surprise. */
 const packages: { name: string; node: number; quickjs: number; reason: string }[] = [
-  { name: 'tsbridge', node: 390 * kB, quickjs: 350 * kB, reason: 'all of src/ but the next line' },
+  {
+    name: 'tsbridge',
+    node: 405 * kB,
+    quickjs: 365 * kB,
+    reason: 'all of src/ but the next line; 10 of it follow packets for doctor',
+  },
   {
     name: 'tsbridge commands',
     node: 150 * kB,

@@ -16,7 +16,7 @@ import { chainComment } from './suspects.ts';
  * Returns what was removed. Throws CniError 11, 100.
  */
 export async function removeLegacyChains(family: Family, attachment: Attachment): Promise<string[]> {
-  const table = readLegacyTable(family);
+  const table = readNat(family);
   const removed: string[] = [];
   if (!table.includes(chainComment(attachment))) return removed;
   for (const { base, chain } of ownChainsOf(attachment)) {
@@ -38,7 +38,7 @@ const nextOffset = { 4: 90, 6: 142 } as const;
 /** Whether iptables-legacy masquerades an address for the attachment. An entry begins with its source address. Throws CniError 100. */
 export function legacyMasquerades(attachment: Attachment, address: string): boolean {
   const family = familyOf(address);
-  const table = readLegacyTable(family);
+  const table = readNat(family);
   const whose = chainComment(attachment);
   const source = latin1(addressBytes(address));
   // A target of that name is in the chain, not in the jump to it.
@@ -62,30 +62,37 @@ const SO_GET_ENTRIES = 65;
 const INFO_LENGTH = 84; // sizeof(struct ipt_getinfo); its last member is the size of the entries
 export const ENTRIES_OFFSET = 40; // sizeof(struct ipt_get_entries): name[32], size, and padding to 8
 
-/** The same, a character for each byte. */
-const readLegacyTable = (family: Family): string => latin1(readLegacyEntries(family));
+/** The nat table, a character for each byte. */
+const readNat = (family: Family): string => latin1(readLegacyEntries(family));
 
 /** The nat table of iptables-legacy, as the kernel keeps it: ENTRIES_OFFSET bytes, and the entries. Throws CniError 100. */
-export function readLegacyEntries(family: Family): Uint8Array {
+export const readLegacyEntries = (family: Family): Uint8Array => readLegacyTable(family, 'nat').bytes;
+
+/** A table of iptables-legacy: its entries behind ENTRIES_OFFSET bytes, and for each hook where its chain begins and where its policy is. Throws CniError 100. */
+export function readLegacyTable(
+  family: Family,
+  table: 'nat' | 'filter',
+): { bytes: Uint8Array; hooks: number[]; underflows: number[] } {
   const fd = systemCalls.socket(AF[family], SOCK_DGRAM_CLOEXEC, 0);
   const check = (answer: number) => {
     if (answer < 0)
-      throw new CniError(code.kernel, `cannot read the nat table of iptables-legacy: ${errnoName(answer)}`);
+      throw new CniError(code.kernel, `cannot read the ${table} table of iptables-legacy: ${errnoName(answer)}`);
   };
   check(fd);
   try {
     while (true) {
       const info = new Uint8Array(INFO_LENGTH);
-      putText(info, 0, 'nat');
+      putText(info, 0, table);
       check(systemCalls.getsockopt(fd, SOL[family], SO_GET_INFO, info));
       const size = u32(info, INFO_LENGTH - 4);
       const entries = new Uint8Array(ENTRIES_OFFSET + size);
-      putText(entries, 0, 'nat');
+      putText(entries, 0, table);
       putU32(entries, 32, size);
       const answer = systemCalls.getsockopt(fd, SOL[family], SO_GET_ENTRIES, entries);
       if (answer === -errno.EAGAIN) continue; // its size has changed in between
       check(answer);
-      return entries;
+      const five = (at: number) => [0, 1, 2, 3, 4].map((hook) => u32(info, at + 4 * hook));
+      return { bytes: entries, hooks: five(36), underflows: five(56) };
     }
   } finally {
     close(fd);
