@@ -16,6 +16,7 @@ export interface Locked {
 const licenses = new Set([
   ...[
     'MIT',
+    'PSF-2.0',
     'ISC',
     'BSD-2-Clause',
     'BSD-3-Clause',

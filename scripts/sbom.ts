@@ -26,9 +26,9 @@ interface Bom {
 }
 
 const kinds = {
-  pkg: { metafile: 'build/node/meta.json', engine: nodeComponents },
+  pkg: { metafiles: ['build/node/meta.json', 'build/node/agent-meta.json'], engine: nodeComponents },
   static: {
-    metafile: `build/static/tsbridge-static-static-${process.arch}/modules/meta.json`,
+    metafiles: [`build/static/tsbridge-static-static-${process.arch}/modules/meta.json`],
     engine: quickJsComponents,
   },
 };
@@ -95,12 +95,16 @@ function packagesIn({ outputs }: Metafile): Set<string> {
   return found;
 }
 
-/** The bill of one executable. */
-export function billOf(kind: keyof typeof kinds, executable: string): Bom {
-  const { metafile, engine } = kinds[kind];
+function metafileAt(metafile: string, kind: string): Metafile {
   const path = join(project, metafile);
   if (!existsSync(path)) throw new Error(`${metafile} is missing: make ${kind}`);
-  const used = packagesIn(JSON.parse(readFileSync(path, 'utf8')) as Metafile);
+  return JSON.parse(readFileSync(path, 'utf8')) as Metafile;
+}
+
+/** The bill of one executable. */
+export function billOf(kind: keyof typeof kinds, executable: string): Bom {
+  const { metafiles, engine } = kinds[kind];
+  const used = new Set(metafiles.flatMap((metafile) => [...packagesIn(metafileAt(metafile, kind))]));
   const { components, dependencies: _, serialNumber: __, metadata, ...rest } = everything();
   const own = metadata.component;
   const packages = components

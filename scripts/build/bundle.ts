@@ -11,8 +11,8 @@ export const project = join(import.meta.dirname, '../..');
 const target = 'es2023';
 
 /**
- * Bundles src/main.ts and all that it reaches into `outdir`, for one engine, and leaves esbuild's metafile there. What one engine needs
- * beyond that, `options` says. Throws on a warning.
+ * Bundles src/main.ts and all that it reaches into `outdir`, for one engine, and gives esbuild's metafile. What one engine needs
+ * beyond that, `options` says, another entry than src/main.ts among it. Throws on a warning.
  */
 export async function bundle(engine: EngineName, outdir: string, options: BuildOptions): Promise<Metafile> {
   const { metafile, warnings } = await build({
@@ -34,3 +34,12 @@ export async function bundle(engine: EngineName, outdir: string, options: BuildO
   if (warnings.length > 0) throw new Error(`esbuild: ${warnings.length} warnings`);
   return metafile;
 }
+
+/** The agent, which only the Node.js build has: a part of its own, which is read when `tsbridge agent` is run (Engine.part). */
+export const bundleAgent = (outdir: string): Promise<Metafile> =>
+  bundle('node', outdir, {
+    platform: 'node',
+    format: 'cjs',
+    entryPoints: [{ in: 'src/agent/main.ts', out: 'agent' }],
+    outExtension: { '.js': '.cjs' },
+  });

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
-import { bundle, project } from './bundle.ts';
+import { bundle, bundleAgent, project } from './bundle.ts';
 import { type Architecture, checkExecutable, nodeExecutable, replaceExecutable } from './executable.ts';
 
 type Sea = (
@@ -19,6 +19,7 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
   const outdir = join(project, 'build/node');
   const metafile = await bundle('node', outdir, { platform: 'node', format: 'cjs' });
   await writeFile(join(outdir, 'meta.json'), JSON.stringify(metafile));
+  await writeFile(join(outdir, 'agent-meta.json'), JSON.stringify(await bundleAgent(outdir)));
   const entry = join(outdir, 'tsbridge.cjs');
   // A snapshot is made by the very executable that restores it: for another processor, do without.
   const useSnapshot = arch === process.arch;
@@ -47,7 +48,7 @@ export async function buildPkg(output: string, arch: Architecture): Promise<void
       sea(entry, {
         targets: [{ nodeRange: 'node26', platform: 'linux', arch, output: temporary }],
         nodePath: node,
-        seaConfig: { ...seaConfig, useSnapshot },
+        seaConfig: { ...seaConfig, useSnapshot, assets: { 'agent.cjs': join(outdir, 'agent.cjs') } },
       }),
     // NB: pkg reports success even when adding the program to the executable failed.
     check: (temporary) => checkExecutable(temporary, node, arch),
@@ -93,7 +94,7 @@ const seaConfig = {
     ...v8Flags,
     '--disable-sigusr1', // no thread, and no debugger in a process of root's, for whoever sends that signal
     '--v8-pool-size=1', // threads for V8 that would have nothing to do; 0 means a number of Node's choice
-    '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: nothing is encrypted here
+    '--openssl-config=/dev/null', // neither the machine's nor one that OPENSSL_CONF names: only the agent encrypts, by Node's own settings
   ],
   // The environment (NODE_OPTIONS) and the command line cannot add options.
   execArgvExtension: 'none',

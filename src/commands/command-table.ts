@@ -1,7 +1,8 @@
 import type { Host } from '../host.ts';
+import { type AgentKey, agentOptions } from './agent/options.ts';
 
 /** What a command is given beside its operand: the options that it takes, as they were typed. */
-export interface CliOptions {
+export interface CliOptions extends Partial<Record<AgentKey, string | undefined>> {
   json?: boolean | undefined;
   confDir?: string | undefined;
   root?: string | undefined;
@@ -161,6 +162,20 @@ first. The exit status is 1 when something could not be set right.`,
     options: [dataDir, { name: '--dry-run', about: 'lists it, and changes nothing', key: 'dryRun' }],
     example: { line: 'tsbridge repair --dry-run', about: 'what would be done' },
     load: async () => (await import('./repair/repair.ts')).repairCommand,
+  },
+  {
+    name: 'agent',
+    summary: 'makes this machine a node of a Kubernetes network, and keeps it one',
+    about: `Runs until it is told to end, as a DaemonSet's pod or a systemd unit, one on each node. Watches the Node objects of the cluster; installs \
+the plugin and the conflist; keeps a route to every other node's range of pods. In the Node.js build only.\n\nEvery option with a value \
+can be given in the environment as well: --cluster-cidr as TSBRIDGE_AGENT_CLUSTER_CIDR. What ends the agent, and what keeps it from the \
+API server, leaves all as it is.`,
+    options: [
+      ...agentOptions,
+      { name: '--dry-run', about: 'prints what it would do now, and changes nothing', key: 'dryRun' },
+    ],
+    example: { line: 'tsbridge agent --dry-run --kubeconfig admin.conf', about: 'what would be done on this node' },
+    load: async () => (await import('./agent/agent.ts')).agentCommand,
   },
   {
     name: 'leases',

@@ -57,6 +57,12 @@ export interface Engine {
   /** There is a lot of work to come: an engine that compiles may do so now. */
   expectLongWork(): void;
 
+  /**
+   * What a part of the program exports that the executable carries beside the rest, and that is read when it is asked for here; undefined
+   * when it has none of that name. Only Node.js has such parts: see scripts/build/pkg.ts.
+   */
+  part(name: string): Promise<unknown>;
+
   /** Runs the program, now or, when the engine takes a start-up snapshot at build time, in each process that starts from it. */
   start(main: Main): void;
 }

@@ -56,14 +56,14 @@ function name(writer: AttributeWriter, ref: LinkRef): void {
 }
 
 /** `02:00:00:00:00:01` as bytes. */
-function macToBytes(mac: string): Uint8Array {
+export function macToBytes(mac: string): Uint8Array {
   const bytes = new Uint8Array((mac.length + 1) / 3);
   for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16);
   return bytes;
 }
 
 /** Bytes as `02:00:00:00:00:01`; '' for none. */
-function macFromBytes(bytes: Uint8Array): string {
+export function macFromBytes(bytes: Uint8Array): string {
   let mac = '';
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] as number;

@@ -8,6 +8,7 @@ import { scan } from '../support/source-scan.ts';
 
 /** From the top: a file imports from its own line and from those below it. A folder is named with its rooms where their order matters. */
 const layers: [string, string][] = [
+  ['agent', 'a program of its own in the Node.js build, which nothing else loads'],
   ['main.ts', 'the process: makes the engine run all the rest'],
   ['warm-up.ts', 'calls what every call does, when a start-up snapshot is made'],
   ['call.ts', 'one call, from the environment to the exit status; takes verbs and commands'],
@@ -35,6 +36,8 @@ const layers: [string, string][] = [
 
 /** Packages that are bundled, by what they are imported as. */
 const packages = ['pino', 'zod/mini', 'arg', 'ip-cidr', '@noble/hashes/sha2.js'];
+/** Packages that only the agent has. */
+const agentPackages = ['@kubernetes/client-node', 'prom-client'];
 const isPackage = (name: string) =>
   packages.includes(name) || name.startsWith('netlink/dist/') || /^(\.\.\/)+package\.json$/.test(name);
 
@@ -99,12 +102,24 @@ t.test('every layer exists', async (t) => {
   t.strictSame(empty, []);
 });
 
-const outside = files.filter(({ path }) => !path.startsWith('engine/'));
+// The agent runs for months, waits for the network and for the kernel, and there is no Kubernetes client for QuickJS: it is in the Node.js build
+// alone, and may use what Node.js has. What it does to the host it leaves to kernel/, as everybody does.
+const isAgent = ({ path }: { path: string }) => path.startsWith('agent/');
+const outside = files.filter((file) => !file.path.startsWith('engine/') && !isAgent(file));
 
 t.test('outside of src/engine, nothing of one engine is imported', async (t) => {
   t.ok(outside.length > 100, `${outside.length} files`);
   for (const { path, imports } of outside) {
     const others = imports.filter((name) => !name.startsWith('.') && name !== '#engine' && !isPackage(name));
+    t.strictSame(others, [], path);
+  }
+});
+
+t.test('the agent imports what is bundled with it, and modules of Node.js', async (t) => {
+  for (const { path, imports } of files.filter(isAgent)) {
+    const others = imports.filter(
+      (name) => !/^(\.|node:)/.test(name) && name !== '#engine' && !isPackage(name) && !agentPackages.includes(name),
+    );
     t.strictSame(others, [], path);
   }
 });

@@ -50,6 +50,7 @@ export const engine: Engine = {
     for (const flag of ['--invocation-count-for-feedback-allocation=8', '--sparkplug', '--maglev', '--opt'])
       setFlagsFromString(flag);
   },
+  part: async (name) => loadPart(name),
   start(main) {
     const run = () => void runMain(main);
     if (!startupSnapshot.isBuildingSnapshot()) return run();
@@ -57,6 +58,19 @@ export const engine: Engine = {
     void main.ahead();
   },
 };
+
+/** A part is an asset of the single executable: one CommonJS file, of which nothing is compiled before it is asked for. */
+function loadPart(name: string): unknown {
+  const { isSea, getAsset } = process.getBuiltinModule('node:sea');
+  if (!isSea()) return undefined;
+  const { runInThisContext } = process.getBuiltinModule('node:vm');
+  const code = getAsset(`${name}.cjs`, 'utf8');
+  const run = runInThisContext(`(function (require, module, exports) {${code}\n})`, { filename: `${name}.cjs` });
+  const module = { exports: {} };
+  const require = (builtin: string) => process.getBuiltinModule(builtin);
+  run(require, module, module.exports);
+  return module.exports;
+}
 
 /** Runs the program, and sees to it that every way in which the process can end goes through its exit status. */
 async function runMain(main: Main): Promise<void> {

@@ -27,6 +27,7 @@ export const engine: Engine = {
   lockFairly: async (fd, timeoutMs, isInterruptible) =>
     lockFairly(fd, timeoutMs, () => isInterruptible && seenSignal() !== undefined),
   expectLongWork() {},
+  part: async () => undefined,
   start(main) {
     const end = (status: number) => void native.syscall(EXIT_GROUP, status);
     native.start(

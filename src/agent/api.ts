@@ -1,0 +1,248 @@
+import http, { type IncomingMessage } from 'node:http';
+import https, { type RequestOptions } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KubeConfig } from '@kubernetes/client-node';
+import { type ClusterNode, parseNode } from './node-object.ts';
+import type { Settings } from './settings.ts';
+
+/** What becomes of the Node objects. */
+export interface NodeEvents {
+  /** All of them. False: it is not believed, and asked for again. */
+  listed(nodes: ClusterNode[]): boolean;
+  changed(node: ClusterNode): void;
+  deleted(name: string): void;
+  /** Something has come from the API server. */
+  alive(): void;
+  failed(error: Error): void;
+}
+
+/** An answer that is no success. */
+export class ApiError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = 'ApiError';
+    this.status = status;
+  }
+}
+
+/** So many objects come at once: an object may be 20 kB, and all of an answer is in memory until it is read. */
+const pageSize = 250;
+/** Longer than any object that the API server would store (1.5 MB). */
+const longestLine = 8 * 1024 * 1024;
+const longestAnswer = 512 * 1024 * 1024;
+const GONE = 410;
+const firstPauseMs = 250;
+const longestPauseMs = 30_000;
+/** An API server ends a watch of its own accord after that, so that watches spread over the servers. Seconds. */
+const watchSeconds = { least: 240, most: 300 };
+
+/**
+ * Lists the nodes, watches them, and begins again whatever goes wrong, until it is aborted. The official client says how to reach the API
+ * server and who is asking; the two requests are made here, page by page and line by line, since of an object of 20 kB a hundred bytes are kept.
+ */
+export class NodeFeed {
+  private readonly settings: Settings;
+  private readonly events: NodeEvents;
+  private readonly signal: AbortSignal;
+  private config: KubeConfig | undefined;
+  private mustList = true;
+  private watching: AbortController | undefined;
+
+  constructor(settings: Settings, events: NodeEvents, signal: AbortSignal) {
+    this.settings = settings;
+    this.events = events;
+    this.signal = signal;
+  }
+
+  /** Asks for all nodes anew. */
+  relist(): void {
+    this.mustList = true;
+    this.watching?.abort();
+  }
+
+  /** Goes on until the signal. */
+  async run(): Promise<void> {
+    let pauseMs = firstPauseMs;
+    let version = '';
+    while (!this.signal.aborted) {
+      try {
+        if (this.mustList) {
+          const { nodes, resourceVersion } = await this.list();
+          this.mustList = false;
+          version = resourceVersion;
+          if (!this.events.listed(nodes)) {
+            this.mustList = true;
+            throw new Error(
+              `the list of ${nodes.length} nodes does not have ${this.settings.node}: it is not believed`,
+            );
+          }
+        }
+        const started = performance.now();
+        version = await this.watch(version);
+        // A server that ends every watch at once is not asked without end.
+        if (performance.now() - started > 1000) pauseMs = firstPauseMs;
+        else await this.pause(pauseMs);
+      } catch (error) {
+        if (this.signal.aborted) return;
+        if (error instanceof ApiError && error.status === GONE) {
+          this.mustList = true;
+          await this.pause(firstPauseMs);
+          continue;
+        }
+        // What was read of files may have changed: certificates, the cluster's own address.
+        this.close();
+        this.events.failed(error as Error);
+        await this.pause(pauseMs);
+        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+      }
+    }
+  }
+
+  /** All nodes, once. */
+  async list(): Promise<{ nodes: ClusterNode[]; resourceVersion: string }> {
+    const nodes: ClusterNode[] = [];
+    for (let token = ''; ; ) {
+      const query = new URLSearchParams({ limit: String(pageSize), ...(token === '' ? {} : { continue: token }) });
+      const page = JSON.parse(await this.text(`/api/v1/nodes?${query}`)) as {
+        kind?: unknown;
+        items?: unknown;
+        metadata?: { resourceVersion?: unknown; continue?: unknown };
+      };
+      // Whatever answers 200 need not be an API server.
+      if (page?.kind !== 'NodeList') throw new Error('the answer is no list of nodes');
+      for (const item of Array.isArray(page.items) ? page.items : []) {
+        const node = parseNode(item);
+        if (node) nodes.push(node);
+      }
+      this.events.alive();
+      token = typeof page.metadata?.continue === 'string' ? page.metadata.continue : '';
+      if (token === '') return { nodes, resourceVersion: String(page.metadata?.resourceVersion ?? '') };
+    }
+  }
+
+  /** Watches until the server ends it, and gives the version to go on from. */
+  private async watch(since: string): Promise<string> {
+    const { least, most } = watchSeconds;
+    const query = new URLSearchParams({
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: since,
+      timeoutSeconds: String(Math.round(least + Math.random() * (most - least))),
+    });
+    this.watching = new AbortController();
+    const { signal } = this.watching;
+    let version = since;
+    try {
+      const response = await this.get(`/api/v1/nodes?${query}`, AbortSignal.any([signal, this.signal]));
+      response.socket.setTimeout(this.settings.watchIdleMs, () => response.destroy(new Error('the watch was silent')));
+      for await (const line of linesOf(response)) version = this.event(line) ?? version;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.watching = undefined;
+    }
+    return version;
+  }
+
+  /** Gives the version of the event. Throws ApiError. */
+  private event(line: string): string | undefined {
+    const { type, object } = JSON.parse(line) as { type?: unknown; object?: Record<string, unknown> };
+    this.events.alive();
+    if (type === 'ERROR') {
+      const { code, message } = object ?? {};
+      throw new ApiError(typeof code === 'number' ? code : 500, `the watch ended: ${String(message)}`);
+    }
+    const node = type === 'BOOKMARK' ? undefined : parseNode(object);
+    if (node && type === 'DELETED') this.events.deleted(node.name);
+    else if (node && (type === 'ADDED' || type === 'MODIFIED')) this.events.changed(node);
+    const { resourceVersion } = (object?.metadata ?? {}) as { resourceVersion?: unknown };
+    return typeof resourceVersion === 'string' ? resourceVersion : undefined;
+  }
+
+  private async text(path: string): Promise<string> {
+    const response = await this.get(path, this.signal);
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > longestAnswer) throw new Error(`the answer is longer than ${longestAnswer} bytes`);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  /** A response with status 200. Throws ApiError for any other. */
+  private async get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    this.config ??= loadConfig(this.settings.kubeconfig);
+    const server = this.config.getCurrentCluster()?.server;
+    if (!server) throw new Error('the kubeconfig names no cluster: give --kubeconfig');
+    const { apiTimeoutMs } = this.settings;
+    const options: RequestOptions = { headers: { accept: 'application/json', 'user-agent': 'tsbridge-agent' }, signal };
+    await this.config.applyToHTTPSOptions(options);
+    const url = `${server.replace(/\/+$/, '')}${path}`;
+    const client = url.startsWith('http:') ? http : https;
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = client.get(url, options, resolve);
+      const silent = () => request.destroy(new Error(`no answer within ${apiTimeoutMs / 1000} s`));
+      request.setTimeout(apiTimeoutMs, silent);
+      request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
+      request.on('error', reject);
+    });
+    if (response.statusCode === 200) return response;
+    const said = await firstBytes(response);
+    throw new ApiError(response.statusCode ?? 0, `GET ${url.split('?')[0]}: ${response.statusCode} ${said}`);
+  }
+
+  private close(): void {
+    this.config = undefined;
+  }
+
+  /** Waits so long, or less: agents that lost the server together do not come back together. */
+  private pause(ms: number): Promise<void> {
+    return sleep(ms * (0.5 + Math.random() / 2), undefined, { signal: this.signal }).catch(() => {});
+  }
+}
+
+/** As a pod of the cluster, where there is one; the usual file otherwise. */
+export function loadConfig(file: string | undefined): KubeConfig {
+  const config = new KubeConfig();
+  if (file !== undefined) config.loadFromFile(file);
+  else if (process.env.KUBERNETES_SERVICE_HOST) config.loadFromCluster();
+  else config.loadFromDefault();
+  return config;
+}
+
+/** The lines of a response, as they come. */
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    let from = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      const line = Buffer.concat([...rest, chunk.subarray(from, end)]).toString('utf8');
+      rest = [];
+      length = 0;
+      from = end + 1;
+      if (line.trim() !== '') yield line;
+    }
+    rest.push(chunk.subarray(from));
+    length += chunk.length - from;
+    if (length > longestLine) throw new Error(`an event is longer than ${longestLine} bytes`);
+  }
+}
+
+/** What an error says, as far as a line of a log needs it. */
+async function firstBytes(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    text += chunk.toString('utf8');
+    if (text.length > 2000) break;
+  }
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message);
+  } catch {
+    return text.slice(0, 200);
+  }
+}
