@@ -16,6 +16,7 @@ import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 
 const NSFS_MAGIC = 0x6e736673; // linux/magic.h
 const CLONE_NEWNET = 0x40000000; // linux/sched.h
+const longestPauseMs = 1024; // between two attempts to leave a namespace: two seconds in all
 const ownPath = '/proc/thread-self/ns/net';
 
 /** Whether there is a namespace at the path. False too for what a removed namespace leaves behind: the file it was mounted on. */
@@ -107,9 +108,15 @@ export class Netns implements Disposable {
     try {
       return body() as ReturnType<B>;
     } finally {
-      const left = this.sys.setns(home.fd, CLONE_NEWNET);
-      // From here on every effect would be in the wrong namespace: end without a chance for any.
-      if (left < 0) abort();
+      this.goBack(home);
+    }
+  }
+
+  /** What may be in the way, a want of memory, passes. Without it every effect would be in the wrong namespace: the process ends without a chance for any. */
+  private goBack(home: Netns): void {
+    for (let pauseMs = 1; this.sys.setns(home.fd, CLONE_NEWNET) < 0; pauseMs *= 2) {
+      if (pauseMs > longestPauseMs) abort();
+      this.sys.poll(-1, 0, pauseMs);
     }
   }
 

@@ -2,28 +2,38 @@ import t from 'tap';
 import { builds } from '../support/builds.ts';
 import { missing } from '../support/requirements.ts';
 import { faultSweep } from '../torture/fault-sweep.ts';
+import { netlinkSweep } from '../torture/netlink-sweep.ts';
 import { sweptNetworks } from '../torture/networks.ts';
-import { closedOutputs, signalSweep, signals } from '../torture/signal-sweep.ts';
+import { closedOutputs, signalSweep } from '../torture/signal-sweep.ts';
+import { Stage } from '../torture/stage.ts';
 
 // A sample of what `make test-torture` does at every point.
 
-const most = sweptNetworks.at(-1) as (typeof sweptNetworks)[number];
+const network = sweptNetworks.at(-1) as (typeof sweptNetworks)[number];
+const skip = missing('strace', 'nft', 'gcc');
 
 for (const build of builds) {
-  t.test(
-    `${build.name}: system calls that fail, signals, outputs that are closed`,
-    { skip: missing('strace', 'nft'), timeout: 300_000 },
-    async (t) => {
-      for (const verb of ['ADD', 'DEL', 'GC'] as const) {
-        const { what, ran, found } = await faultSweep({ build, network: most, verb, isFirst: false, step: 127 });
+  const times = build.name === 'pkg' ? 2 : 1;
+  const sample = { build, network, isFirst: false };
+
+  t.test(`${build.name}: system calls that fail, and what netlink refuses or answers badly`, { skip }, async (t) => {
+    using stage = await Stage.set(build, network);
+    for (const verb of ['ADD', 'DEL', 'GC', 'CHECK'] as const) {
+      for (const { what, ran, found } of [
+        await faultSweep({ ...sample, verb, step: 173 * times, stage }),
+        await netlinkSweep({ ...sample, verb, step: 79 * times, stage }),
+      ])
         t.equal(found, 'nothing', `${what}: ${ran}`);
-      }
-      for (const signal of signals) {
-        const { what, ran, found } = await signalSweep({ build, network: most, signal, step: 97 });
-        t.equal(found, 'nothing', `${what}: ${ran}`);
-      }
-      const { what, ran, found } = await closedOutputs(build, most);
+    }
+  });
+
+  t.test(`${build.name}: signals, and outputs that are closed`, { skip }, async (t) => {
+    using stage = await Stage.set(build, network);
+    for (const { what, ran, found } of [
+      await signalSweep({ ...sample, signal: 'TERM', step: 71 * times, stage }),
+      await signalSweep({ ...sample, signal: 'XCPU', step: 97 * times, stage }),
+      await closedOutputs(build, network, stage),
+    ])
       t.equal(found, 'nothing', `${what}: ${ran}`);
-    },
-  );
+  });
 }

@@ -23,6 +23,8 @@ export interface CrashSweep {
   startStep: number;
   /** Each point is cleared in one way instead of all; the ways take turns. */
   takesTurns?: boolean;
+  /** Set already, for this build and this network. */
+  stage?: Stage;
 }
 
 /** A system call of a run: the nth of its name, which is how strace counts. */
@@ -69,7 +71,7 @@ export async function crashSweep(sweep: CrashSweep): Promise<Row> {
   const ways = Object.keys(clearings) as Clearing[];
   const what = `${build.name}: ${verb}, ${network.name}${isFirst ? ', first pod of the host' : ''}`;
   return row(what, async () => {
-    using stage = await Stage.set(build, network, { isFirst });
+    using stage = sweep.stage?.lent() ?? (await Stage.set(build, network, { isFirst }));
     const { all, firstOwn } = await systemCallsOf(stage, verb);
     const faults = new Faults();
     let points = 0;
@@ -79,7 +81,7 @@ export async function crashSweep(sweep: CrashSweep): Promise<Row> {
       for (const way of sweep.takesTurns ? [ways[points % ways.length] as Clearing] : ways) {
         const complain = (fault: string) =>
           faults.add(`killed before call ${i + 1}, ${call.name} ${call.nth}; ${way}: ${fault}`);
-        if (await killedAt(stage, verb, call, way, complain)) wasKilled = true;
+        if (await killedAt(stage, verb, meddling(call, 'signal=KILL'), way, complain)) wasKilled = true;
       }
       if (wasKilled) points++;
     }
@@ -90,14 +92,49 @@ export async function crashSweep(sweep: CrashSweep): Promise<Row> {
   });
 }
 
+/** By what the thread asks the kernel that removes the pair (Engine.sendAside): aio_write(3) of glibc tries pwrite64 first. */
+const asideCall = { pkg: 'pwrite64', static: 'sendto' } as const;
+
+/**
+ * Kills DEL at each system call that the main thread makes while another one is about to remove the pair: that one is held up for longer than all the
+ * rest takes. The three ways of clearing take turns.
+ */
+export async function asideSweep(sweep: Pick<CrashSweep, 'build' | 'network' | 'step' | 'stage'>): Promise<Row> {
+  const { build, network, step } = sweep;
+  const ways = Object.keys(clearings) as Clearing[];
+  return row(`${build.name}: DEL, ${network.name}, while its other thread is about to remove the pair`, async () => {
+    using stage = sweep.stage?.lent() ?? (await Stage.set(build, network));
+    const { all, firstOwn } = await systemCallsOf(stage, 'DEL');
+    const begun = all.findIndex(({ name }, i) => i >= firstOwn && name.startsWith('clone'));
+    if (begun < 0) throw new Error('DEL has made no thread');
+    const aside = asideCall[build.name];
+    // strace(1) counts for each thread: the first of this name in any of them.
+    const slow = ['-e', `inject=${aside}:delay_enter=500000:when=1`];
+    const points = all.slice(begun + 1).filter(({ name, nth }) => name !== aside || nth > 1);
+    const faults = new Faults();
+    let killed = 0;
+    for (let i = 0; i < points.length && faults.count < 40; i += step) {
+      const call = points[i] as SystemCall;
+      const way = ways[(i / step) % ways.length] as Clearing;
+      const kill = meddling(call, 'signal=KILL');
+      const words = call.name === aside ? kill : [...kill, '-e', `trace=${aside},${call.name}`, ...slow];
+      const complain = (fault: string) => faults.add(`killed before ${call.name} ${call.nth}; ${way}: ${fault}`);
+      if (await killedAt(stage, 'DEL', words, way, complain)) killed++;
+    }
+    return {
+      ran: `${killed} of ${points.length} points, each cleared in one of ${ways.length} ways`,
+      found: String(faults),
+    };
+  });
+}
+
 async function killedAt(
   stage: Stage,
   verb: Verb,
-  call: SystemCall,
+  words: string[],
   way: Clearing,
   fault: (text: string) => void,
 ): Promise<boolean> {
-  const words = meddling(call, 'signal=KILL');
   const prepare = prepared(verb) || 'true';
   // Where it was the first pod, another one's ADD makes whole what is half there on purpose.
   const again = stage.isFirst ? 'call ADD c\ncall DEL c\n' : '';

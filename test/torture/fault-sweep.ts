@@ -46,16 +46,18 @@ export interface FaultSweep {
   isFirst: boolean;
   /** Every so manieth fault; 1: all. */
   step: number;
+  /** Set already, for this build and this network. */
+  stage?: Stage;
 }
 
 /** Longer than anything that is waited for when nobody else is there. */
 const patienceSeconds = 30;
 
 /** Lets each system call of ours fail once with each errno. */
-export async function faultSweep({ build, network, verb, isFirst, step }: FaultSweep): Promise<Row> {
+export async function faultSweep({ build, network, verb, isFirst, step, stage: given }: FaultSweep): Promise<Row> {
   const what = `${build.name}: ${verb}, ${network.name}${isFirst ? ', first pod of the host' : ''}`;
   return row(what, async () => {
-    using stage = await Stage.set(build, network, { isFirst });
+    using stage = given?.lent() ?? (await Stage.set(build, network, { isFirst }));
     const { all, firstOwn } = await systemCallsOf(stage, verb);
     const own = all.slice(firstOwn - 1).filter(({ isEngines }) => !isEngines);
     const points = own.flatMap((call) => (errnos[call.name] ?? []).map((errno) => ({ call, errno })));
@@ -80,11 +82,11 @@ export async function faultSweep({ build, network, verb, isFirst, step }: FaultS
 async function failsOnce(stage: Stage, verb: Verb, words: string[], fault: (text: string) => void): Promise<boolean> {
   const again = stage.isFirst ? 'call ADD c\ncall DEL c\n' : '';
   // ADD has undone everything when it failed; else DEL does. DEL and GC are tried again, as a runtime does; DEL in any case: an index entry without its
-  // lease is a hint that the next call corrects. Of what cannot be locked GC takes it that somebody is at work on it.
+  // lease is a hint that the next call corrects.
   const retry =
     verb === 'ADD'
       ? '[ $status = 0 ] && call DEL b'
-      : verb === 'DEL'
+      : verb === 'DEL' || verb === 'CHECK'
         ? 'call DEL b'
         : `[ $status = 0 ] || call ${verb} b`;
   const scene = `${prepared(verb) || 'true'}\nvictim ${verb} b; status=$?; (exit $status)\n${retry}; true\n${again}state\ncall DEL b`;

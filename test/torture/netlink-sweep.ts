@@ -22,6 +22,8 @@ export interface NetlinkSweep {
   verb: Verb;
   isFirst: boolean;
   step: number;
+  /** Set already, for this build and this network. */
+  stage?: Stage;
 }
 
 interface Point {
@@ -82,7 +84,7 @@ const title = ({ build, verb, network, isFirst }: NetlinkSweep, what: string) =>
   `${build.name}: ${verb}, ${network.name}${isFirst ? ', first pod of the host' : ''}: ${what}`;
 
 async function play(
-  { build, network, verb, isFirst, step }: NetlinkSweep,
+  { build, network, verb, isFirst, step, stage: given }: NetlinkSweep,
   chosen: (exchanges: readonly Exchange[]) => Point[],
   atOnce: number,
 ): Promise<Pick<Row, 'ran' | 'found'>> {
@@ -97,7 +99,7 @@ async function play(
       ends[await meets(stage, verb, next, (fault) => faults.add(`${what}: ${fault}`))]++;
     }
   };
-  const stages = [await Stage.set(build, network, { isFirst })];
+  const stages = [given?.lent() ?? (await Stage.set(build, network, { isFirst }))];
   const points = chosen(await netlinkTalkOf(stages[0] as Stage, verb));
   queue.push(...points.filter((_, i) => i % step === 0));
   while (stages.length < Math.min(atOnce, queue.length)) stages.push(await Stage.set(build, network, { isFirst }));

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { type Build, builds } from '../support/builds.ts';
 import { attempt, run as output } from '../support/command.ts';
-import { type CrashSweep, crashSweep } from './crash-sweep.ts';
+import { asideSweep, type CrashSweep, crashSweep } from './crash-sweep.ts';
 import { faultSweep } from './fault-sweep.ts';
 import { hostileCalls } from './hostile-calls.ts';
 import { hostileParsers } from './hostile-parsers.ts';
@@ -65,6 +65,7 @@ const hostileShare = { pkg: 4000, static: 16_000 };
 /** Parts by the name that they have in the page, each for one build. What takes the whole machine is one piece of work. */
 const parts: Record<string, (build: Build) => Work[]> = {
   crash: (build) => crashes(build, sweptNetworks),
+  'crash-aside': (build) => sweptNetworks.map((network) => async () => [await asideSweep({ build, network, step })]),
   'crash-vlan': (build) => [inUserModeLinux(build)],
   fault: (build) => everywhere(sweptNetworks, (what) => faultSweep({ build, ...what, step })),
   netlink: (build) => [

@@ -17,12 +17,14 @@ export interface SignalSweep {
   signal: Signal;
   /** Every so manieth call; 1: all of our own. */
   step: number;
+  /** Set already, for this build and this network. */
+  stage?: Stage;
 }
 
 /** Sends ADD a signal at its system calls in turn. Undone, or done and reported; nobody calls DEL for what has failed here. */
-export function signalSweep({ build, network, signal, step }: SignalSweep): Promise<Row> {
+export function signalSweep({ build, network, signal, step, stage: given }: SignalSweep): Promise<Row> {
   return row(`${build.name}: ADD, ${network.name}, SIG${signal}`, async () => {
-    using stage = await Stage.set(build, network);
+    using stage = given?.lent() ?? (await Stage.set(build, network));
     const { all, firstOwn } = await systemCallsOf(stage, 'ADD');
     const faults = new Faults();
     const ends = { done: 0, undone: 0, 'before it began': 0 };
@@ -63,9 +65,9 @@ const outputs = [
 ];
 
 /** ADD where its answer cannot be written. */
-export async function closedOutputs(build: Build, network: SweptNetwork): Promise<Row> {
+export async function closedOutputs(build: Build, network: SweptNetwork, given?: Stage): Promise<Row> {
   return row(`${build.name}: ADD, ${network.name}, outputs closed or full`, async () => {
-    using stage = await Stage.set(build, network);
+    using stage = given?.lent() ?? (await Stage.set(build, network));
     const faults = new Faults();
     for (const { what, redirection, isLost } of outputs) {
       const complain = (fault: string) => faults.add(`${what}: ${fault}`);

@@ -105,6 +105,11 @@ export class Stage implements Disposable {
     return differences(was as string, is as string);
   }
 
+  /** The same, which whoever lends it puts away himself: a stage takes seconds to be set. */
+  lent(): Stage {
+    return Object.create(this, { [Symbol.dispose]: { value: () => {} } }) as Stage;
+  }
+
   [Symbol.dispose](): void {
     this.host[Symbol.dispose]();
   }

@@ -6,7 +6,7 @@ import { errnoOf, fromErrno } from './io-failure.ts';
 import { isContainerID, type Owner, openLease, readLease } from './lease-file.ts';
 import { LeaseIndex } from './lease-index.ts';
 import type { Place } from './location.ts';
-import { isLockedByAnother, type LockPatience, StoreLock, tryFlock } from './lock.ts';
+import { isLockedByAnother, type LockPatience, StoreLock } from './lock.ts';
 import { isProvablyDead, mayBeDead, mayBeOfThisBoot } from './provably-dead.ts';
 import { removeNobodys } from './rebuild-index.ts';
 import { restoreLost } from './restore-lost.ts';
@@ -313,7 +313,7 @@ export class LockedStore {
         owner = content;
         if (content.form === 'lf' || (content.form === 'bare' && !isContainerID(content.containerID)))
           mayRelease = false;
-        else if (!isSecond && !tryFlock(this.place.sys, file.fd)) {
+        else if (!isSecond && isLockedByAnother(this.place.sys, file.fd)) {
           mayRelease = false;
           busy.push({ containerID: content.containerID, ifname: content.ifname, ips: entry.ips });
         }

@@ -132,13 +132,19 @@ t.test('DEL waits for an ADD of the attachment that is at work, for no longer th
   t.strictSame(await waiting, [], 'it came to nothing');
 });
 
-t.test('where leases cannot be locked, DEL does not wait for one that is', async (t) => {
-  using store = new TestStore([[small]]);
-  await store.add('a');
-  const flock = (fd: number, operation: number) =>
-    readlinkSync(`/proc/self/fd/${fd}`).endsWith('/lock') ? systemCalls.flock(fd, operation) : -errno.EBADF;
-  t.strictSame(await store.ipam({ containerID: 'a', sys: { ...systemCalls, flock } }).held(), ['10.1.2.2']);
-});
+t.test(
+  'where leases cannot be locked, DEL does not wait for one that is, and GC takes none for one that is',
+  async (t) => {
+    using store = new TestStore([[small]]);
+    await store.add('a');
+    const flock = (fd: number, operation: number) =>
+      readlinkSync(`/proc/self/fd/${fd}`).endsWith('/lock') ? systemCalls.flock(fd, operation) : -errno.EBADF;
+    const ipam = store.ipam({ containerID: 'a', sys: { ...systemCalls, flock } });
+    t.strictSame(await ipam.held(), ['10.1.2.2']);
+    t.strictSame(await ipam.gc([], async () => new Set()), [], 'nobody is at work on any of them');
+    t.strictSame(store.leases(), {});
+  },
+);
 
 t.test('an ADD that ends while somebody asks whether it is dead is not', async (t) => {
   using store = new TestStore([[small]]);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { Netns, netnsExists } from '../../../src/kernel/netns.ts';
+import { errno } from '../../../src/linux/errno.ts';
 import { fakeNetlink } from '../../support/fake-netlink.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tsbridge-netns-'));
@@ -51,6 +52,25 @@ t.test('visit goes and comes back, whatever the body does', async (t) => {
     8,
   );
   t.equal(moves.length, 4, 'home is where we are');
+});
+
+t.test('going back is tried again: what stays in the way ends the process', async (t) => {
+  const { sys, moves } = moving();
+  using home = Netns.own(sys);
+  let refusals = 0;
+  const setns = (fd: number) => {
+    moves.push(fd);
+    return fd === home.fd && refusals-- > 0 ? -errno.ENOMEM : 0;
+  };
+  using away = Netns.open({ ...sys, setns }, '/proc/self/ns/net', home, true);
+  moves.length = 0;
+  refusals = 3;
+  t.equal(
+    away.visit(() => 7),
+    7,
+  );
+  t.strictSame(moves, [away.fd, home.fd, home.fd, home.fd, home.fd]);
+  t.strictSame(sys.polled, [1, 2, 4]);
 });
 
 t.test('a body that goes on after it has returned does not compile', async (t) => {
