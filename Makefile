@@ -40,7 +40,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo playground docs test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image
+.PHONY: all pkg static sanitized demo playground docs test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image dist
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -110,6 +110,11 @@ sbom: all ## A bill of materials (CycloneDX) beside each executable
 
 report: $(PACKAGES) ## What the executables consist of, in bytes
 	@$(RUN) node scripts/bundle-report.ts
+
+dist: ## A tarball for x64 and one for arm64 in build/dist: executables, pages, licenses, bills of materials, sums
+	@$(MAKE) --no-print-directory all ARCH=x64
+	@$(MAKE) --no-print-directory all ARCH=arm64
+	@$(RUN) node scripts/dist.ts
 
 install: $(BUILT_$(BUILD)) $(SHARE)/tsbridge.8 ## Installs as tsbridge; DESTDIR=, BINDIR=/opt/cni/bin, PREFIX=/usr/local, BUILD=static|pkg
 	@$(if $(BUILT_$(BUILD)),,echo 'BUILD must be static or pkg' >&2; exit 2)

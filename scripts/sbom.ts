@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { project } from './build/bundle.ts';
+import { type Architecture, nodePackages } from './build/executable.ts';
 
 // A software bill of materials beside an executable, in CycloneDX: the packages that are in it, by esbuild's metafile of that very build, as `npm
 // sbom` describes them, and what the executable is besides. The same executable gives the same bytes: there is no date, and the serial number follows
@@ -25,13 +26,15 @@ interface Bom {
   [key: string]: unknown;
 }
 
+export type Kind = 'pkg' | 'static';
+
 const kinds = {
-  pkg: { metafiles: ['build/node/meta.json', 'build/node/agent-meta.json'], engine: nodeComponents },
+  pkg: { metafiles: () => ['build/node/meta.json', 'build/node/agent-meta.json'], engine: nodeComponents },
   static: {
-    metafiles: [`build/static/tsbridge-static-static-${process.arch}/modules/meta.json`],
+    metafiles: (arch: Architecture) => [`build/static/tsbridge-static-static-${arch}/modules/meta.json`],
     engine: quickJsComponents,
   },
-};
+} satisfies Record<Kind, object>;
 
 /** What npm knows of every package in package-lock.json. */
 function everything(): Bom {
@@ -44,20 +47,19 @@ function everything(): Bom {
   return JSON.parse(stdout) as Bom;
 }
 
-function nodeComponents(all: readonly Component[]): Component[] {
-  const name = `node-linux-${process.arch}`;
+function nodeComponents(all: readonly Component[], arch: Architecture): Component[] {
+  const name = nodePackages[arch];
   const found = all.find((component) => component.name === name);
   if (!found) throw new Error(`${name} is not in package-lock.json`);
   return [{ ...found, type: 'platform', scope: 'required', description: 'Node.js, unchanged' }];
 }
 
 /** The tarball's name and sum are in the script that fetches it; musl is Debian's where dpkg knows it. */
-function quickJsComponents(): Component[] {
+function quickJsComponents(_: readonly Component[], arch: Architecture): Component[] {
   const script = readFileSync(join(project, 'scripts/static/fetch-quickjs'), 'utf8');
   const [, version = ''] = /^tarball=quickjs_(.+)\.orig\.tar/m.exec(script) ?? [];
   const [, sum = ''] = /^sha256=([0-9a-f]{64})$/m.exec(script) ?? [];
   if (version === '' || sum === '') throw new Error('scripts/static/fetch-quickjs does not say what it fetches');
-  const musl = spawnSync('dpkg-query', ['-W', '-f', `\${Version}`, 'musl-dev'], { encoding: 'utf8' });
   return [
     {
       'bom-ref': `quickjs@${version}`,
@@ -74,11 +76,26 @@ function quickJsComponents(): Component[] {
       'bom-ref': 'musl',
       type: 'library',
       name: 'musl',
-      version: musl.status === 0 ? musl.stdout : 'not known',
+      version: muslVersion(arch),
       scope: 'required',
       licenses: [{ license: { id: 'MIT' } }],
     },
   ];
+}
+
+/** Where the documents of Debian's package musl-dev are: on this machine, or where scripts/static/toolchain.ts has unpacked it. */
+export function muslDocuments(arch: Architecture): string | undefined {
+  const own = `/usr/lib/${arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-musl/libc.a`;
+  const root = existsSync(own) ? '/' : join(project, `build/static/musl-${arch}`);
+  const documents = join(root, 'usr/share/doc/musl-dev');
+  return existsSync(documents) ? documents : undefined;
+}
+
+function muslVersion(arch: Architecture): string {
+  const documents = muslDocuments(arch);
+  if (documents === undefined) return 'not known';
+  const { stdout } = spawnSync('zcat', [join(documents, 'changelog.Debian.gz')], { encoding: 'utf8' });
+  return /^musl \(([^)]+)\)/.exec(stdout ?? '')?.[1] ?? 'not known';
 }
 
 /** `name@version` of each package of which something is in a bundle. */
@@ -95,16 +112,20 @@ function packagesIn({ outputs }: Metafile): Set<string> {
   return found;
 }
 
-function metafileAt(metafile: string, kind: string): Metafile {
-  const path = join(project, metafile);
-  if (!existsSync(path)) throw new Error(`${metafile} is missing: make ${kind}`);
-  return JSON.parse(readFileSync(path, 'utf8')) as Metafile;
+/** `name@version` of each npm package of which something is in the executables of a kind. Throws when none was built. */
+export function packagesOf(kind: Kind, arch: Architecture): Set<string> {
+  const metafiles = kinds[kind].metafiles(arch).map((metafile) => {
+    const path = join(project, metafile);
+    if (!existsSync(path)) throw new Error(`${metafile} is missing: make ${kind} ARCH=${arch}`);
+    return JSON.parse(readFileSync(path, 'utf8')) as Metafile;
+  });
+  return new Set(metafiles.flatMap((metafile) => [...packagesIn(metafile)]));
 }
 
 /** The bill of one executable. */
-export function billOf(kind: keyof typeof kinds, executable: string): Bom {
-  const { metafiles, engine } = kinds[kind];
-  const used = new Set(metafiles.flatMap((metafile) => [...packagesIn(metafileAt(metafile, kind))]));
+export function billOf(kind: Kind, executable: string, arch = process.arch as Architecture): Bom {
+  const { engine } = kinds[kind];
+  const used = packagesOf(kind, arch);
   const { components, dependencies: _, serialNumber: __, metadata, ...rest } = everything();
   const own = metadata.component;
   const packages = components
@@ -117,7 +138,7 @@ export function billOf(kind: keyof typeof kinds, executable: string): Bom {
     metadata: {
       component: { ...own, name: 'tsbridge', type: 'application', hashes: [{ alg: 'SHA-256', content }] },
     },
-    components: [...packages, ...engine(components)],
+    components: [...packages, ...engine(components, arch)],
   };
   const digits = createHash('sha256').update(JSON.stringify(bom)).digest('hex');
   // RFC 9562, version 8: what follows from something.
