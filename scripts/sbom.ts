@@ -98,28 +98,28 @@ function muslVersion(arch: Architecture): string {
   return /^musl \(([^)]+)\)/.exec(stdout ?? '')?.[1] ?? 'not known';
 }
 
-/** `name@version` of each package of which something is in a bundle. */
-function packagesIn({ outputs }: Metafile): Set<string> {
-  const found = new Set<string>();
+/** The packages of which something is in a bundle: `name@version`, and the folder of each. */
+function packagesIn({ outputs }: Metafile): Map<string, string> {
+  const found = new Map<string, string>();
   for (const { inputs } of Object.values(outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
       const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
       if (folder === undefined || bytesInOutput === 0) continue;
       const { name, version } = JSON.parse(readFileSync(join(project, folder, 'package.json'), 'utf8'));
-      found.add(`${name}@${version}`);
+      found.set(`${name}@${version}`, join(project, folder));
     }
   }
   return found;
 }
 
-/** `name@version` of each npm package of which something is in the executables of a kind. Throws when none was built. */
-export function packagesOf(kind: Kind, arch: Architecture): Set<string> {
+/** The npm packages of which something is in the executables of a kind: `name@version`, and the folder of each. Throws when none was built. */
+export function packagesOf(kind: Kind, arch: Architecture): Map<string, string> {
   const metafiles = kinds[kind].metafiles(arch).map((metafile) => {
     const path = join(project, metafile);
     if (!existsSync(path)) throw new Error(`${metafile} is missing: make ${kind} ARCH=${arch}`);
     return JSON.parse(readFileSync(path, 'utf8')) as Metafile;
   });
-  return new Set(metafiles.flatMap((metafile) => [...packagesIn(metafile)]));
+  return new Map(metafiles.flatMap((metafile) => [...packagesIn(metafile)]));
 }
 
 /** The bill of one executable. */
@@ -131,7 +131,8 @@ export function billOf(kind: Kind, executable: string, arch = process.arch as Ar
   const packages = components
     .filter(({ name, version }) => used.has(`${name}@${version}`))
     .map((component) => ({ ...component, scope: 'required' }));
-  if (packages.length !== used.size) throw new Error(`of ${[...used].join(', ')} not all are in package-lock.json`);
+  if (packages.length !== used.size)
+    throw new Error(`of ${[...used.keys()].join(', ')} not all are in package-lock.json`);
   const content = createHash('sha256').update(readFileSync(executable)).digest('hex');
   const bom = {
     ...rest,

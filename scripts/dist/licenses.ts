@@ -9,10 +9,7 @@ import { type Kind, muslDocuments, packagesOf } from '../sbom.ts';
 export function licenses(arch: Architecture, kinds: readonly Kind[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const kind of kinds) {
-    for (const one of packagesOf(kind, arch)) {
-      const name = one.slice(0, one.lastIndexOf('@'));
-      found.set(fileOf(one), textOf(join(project, 'node_modules', name)));
-    }
+    for (const [one, folder] of packagesOf(kind, arch)) found.set(fileOf(one), textOf(folder));
   }
   if (kinds.includes('pkg')) {
     const root = arch === process.arch ? project : foreignPackages(arch);
@@ -33,8 +30,9 @@ export const fileOf = (nameAndVersion: string): string =>
 
 /** The text of a package's license: its file, or, where it has none, what its package.json says. */
 function textOf(folder: string): string {
-  const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying)(\.(md|txt))?$/i.test(name));
-  if (file !== undefined) return read(join(folder, file));
+  // Apache-2.0, section 4: with what is in a file NOTICE.
+  const files = readdirSync(folder).filter((name) => /^((un)?licen[cs]e|copying|notice)([.-].*)?$/i.test(name));
+  if (files.length > 0) return files.map((file) => read(join(folder, file))).join('\n');
   const { name, license, author } = JSON.parse(read(join(folder, 'package.json'))) as {
     name: string;
     license?: string;

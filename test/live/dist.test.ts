@@ -58,7 +58,7 @@ for (const arch of architectures.filter(built)) {
         const inBill = components.map(({ name, version, group }: Record<string, string>) =>
           fileOf(`${group ? `${group}/` : ''}${name}@${version}`),
         );
-        for (const one of packagesOf(kind, arch)) {
+        for (const one of packagesOf(kind, arch).keys()) {
           t.ok(inBill.includes(fileOf(one)), `${one} is in the bill`);
           t.ok(readFileSync(join(tree, 'licenses', fileOf(one)), 'utf8').length > 500, `and has its license`);
         }
