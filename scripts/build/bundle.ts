@@ -42,4 +42,5 @@ export const bundleAgent = (outdir: string): Promise<Metafile> =>
     format: 'cjs',
     entryPoints: [{ in: 'src/agent/main.ts', out: 'agent' }],
     outExtension: { '.js': '.cjs' },
+    alias: { undici: './src/agent/no-undici.ts' },
   });

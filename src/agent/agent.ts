@@ -18,6 +18,7 @@ import type { Settings } from './settings.ts';
 
 /** Events come in swarms: nodes that start together, the answers to our own changes. */
 const gatherMs = 50;
+const gatherKernelMs = 200;
 const firstRetryMs = 1000;
 const longestRetryMs = 60_000;
 /** A look at the host that takes longer hangs. */
@@ -39,6 +40,7 @@ export class Agent {
   private relistTimer: NodeJS.Timeout | undefined;
   private retryMs = firstRetryMs;
   private syncingSinceMs: number | undefined;
+  private lastSyncMs = 0;
   private lastEventMs = performance.now();
   private wantsSyncs = false;
   /** Why pods cannot start yet. */
@@ -119,7 +121,8 @@ export class Agent {
 
   /** The kernel has changed something that concerns us. */
   kernelChanged(): void {
-    if (this.nodes.own) this.soon();
+    // Our own changes are among them. However many there are, looking takes a fraction of the time.
+    if (this.nodes.own) this.soon(Math.min(Math.max(gatherKernelMs, 5 * this.lastSyncMs), 2000));
   }
 
   private listed(nodes: Parameters<KnownNodes['listed']>[0]): boolean {
@@ -158,7 +161,8 @@ export class Agent {
     }
     this.syncingSinceMs = undefined;
     this.metrics.syncs.inc({ result: failures === 0 ? 'ok' : 'failed' });
-    this.metrics.syncSeconds.observe((performance.now() - started) / 1000);
+    this.lastSyncMs = performance.now() - started;
+    this.metrics.syncSeconds.observe(this.lastSyncMs / 1000);
     this.soon(failures === 0 ? this.settings.checkIntervalMs : Math.min(this.retryMs, this.settings.checkIntervalMs));
     if (failures > 0) this.retryMs = Math.min(2 * this.retryMs, longestRetryMs);
   }

@@ -1,7 +1,8 @@
 import http, { type IncomingMessage } from 'node:http';
 import https, { type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
+// NB: not the whole client, whose other parts open terminals, copy files and make web sockets.
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { type ClusterNode, parseNode } from './node-object.ts';
 import type { Settings } from './settings.ts';
 
@@ -28,7 +29,7 @@ export class ApiError extends Error {
 }
 
 /** So many objects come at once: an object may be 20 kB, and all of an answer is in memory until it is read. */
-const pageSize = 250;
+const pageSize = 200;
 /** Longer than any object that the API server would store (1.5 MB). */
 const longestLine = 8 * 1024 * 1024;
 const longestAnswer = 512 * 1024 * 1024;

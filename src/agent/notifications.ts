@@ -2,14 +2,14 @@ import { read } from 'node:fs';
 import { MulticastGroups } from 'netlink/dist/rt/gen_structs.js';
 import { CniError, code } from '../cni/error.ts';
 import { putU16, putU32 } from '../linux/bytes.ts';
-import { errnoName } from '../linux/errno.ts';
+import { errno, errnoName } from '../linux/errno.ts';
 import { systemCalls } from '../linux/system-calls.ts';
 import { decodeMessages, type Reply } from '../netlink/message.ts';
 
 const AF_NETLINK = 16; // linux/socket.h
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_ROUTE = 0;
-const ENOBUFS = 105;
+const MSG_DONTWAIT = 0x40;
 
 const groups = [
   MulticastGroups.LINK,
@@ -33,12 +33,21 @@ export function listen(changed: (messages: Reply[] | undefined) => void): void {
   const answer = fd < 0 ? fd : systemCalls.bind(fd, address);
   if (answer < 0) throw new CniError(code.kernel, `cannot listen to the kernel's notifications: ${errnoName(answer)}`);
   const buffer = Buffer.alloc(64 * 1024);
+  const told = (answer: number) => {
+    if (answer >= 0) changed(decodeMessages(new Uint8Array(buffer.subarray(0, answer))));
+    // There was more than the kernel had room for.
+    else if (answer === -errno.ENOBUFS) changed(undefined);
+    else throw new CniError(code.kernel, `cannot receive the kernel's notifications: ${errnoName(answer)}`);
+  };
   const next = () =>
     read(fd, buffer, 0, buffer.length, null, (error, length) => {
-      if (!error) changed(decodeMessages(new Uint8Array(buffer.subarray(0, length))));
-      // ENOBUFS: there was more than the kernel had room for.
-      else if (error.errno === -ENOBUFS) changed(undefined);
-      else throw error;
+      told(error ? (error.errno ?? -errno.EIO) : length);
+      // One comes seldom alone: the others are taken without a thread for each.
+      for (let more = 0; more < 10_000; more++) {
+        const answer = systemCalls.recv(fd, buffer, MSG_DONTWAIT);
+        if (answer === -errno.EAGAIN) break;
+        if (answer !== -errno.EINTR) told(answer);
+      }
       next();
     });
   next();

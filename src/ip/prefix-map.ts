@@ -1,48 +1,68 @@
-import { bitsOf, type Ip } from './address.ts';
+import { bitsOf, type Family, type Ip } from './address.ts';
 import { formatPrefix, networkOf, overlaps, type Prefix } from './prefix.ts';
 
+interface Entry<T> {
+  prefix: Prefix;
+  value: T;
+}
+
+/** The prefixes of one family and length. */
+interface Row<T> {
+  family: Family;
+  length: number;
+  /** By first address. */
+  entries: Map<bigint, Entry<T>>;
+  /** One entry of each shorter prefix that has been asked for, by its length and first address. */
+  shorter: Map<number, Map<bigint, Entry<T>>>;
+}
+
 /**
- * Prefixes with something each, to be asked for what has an address or a prefix in common. Thousands of one length, as nodes' ranges are, are
- * answered by one look-up each.
+ * Prefixes with something each, to be asked for what has an address or a prefix in common. However many there are, a question costs a look-up
+ * for each length that there is.
  */
 export class PrefixMap<T> {
-  /** By family and length, by first address. */
-  private readonly lengths = new Map<string, { prefix: Prefix; entries: Map<bigint, { prefix: Prefix; value: T }> }>();
+  private readonly rows: Row<T>[] = [];
 
   add(prefix: Prefix, value: T): void {
-    const key = `${prefix.family}/${prefix.length}`;
     const network = networkOf(prefix);
-    let row = this.lengths.get(key);
+    const { family, length } = network;
+    let row = this.rows.find((one) => one.family === family && one.length === length);
     if (!row) {
-      row = { prefix: network, entries: new Map() };
-      this.lengths.set(key, row);
+      row = { family, length, entries: new Map(), shorter: new Map() };
+      this.rows.push(row);
     }
-    if (!row.entries.has(network.value)) row.entries.set(network.value, { prefix: network, value });
+    if (row.entries.has(network.value)) return;
+    const entry = { prefix: network, value };
+    row.entries.set(network.value, entry);
+    for (const [asked, entries] of row.shorter) entries.set(networkOf({ ...network, length: asked }).value, entry);
   }
 
   /** One that has an address in common with the prefix, itself included: what contains it first. */
-  overlapping(prefix: Prefix): { prefix: Prefix; value: T } | undefined {
-    let within: { prefix: Prefix; value: T } | undefined;
-    for (const { prefix: sample, entries } of this.lengths.values()) {
-      if (sample.family !== prefix.family) continue;
-      if (sample.length <= prefix.length) {
-        const found = entries.get(networkOf({ ...prefix, length: sample.length }).value);
+  overlapping(prefix: Prefix): Entry<T> | undefined {
+    let within: Entry<T> | undefined;
+    for (const row of this.rows) {
+      if (row.family !== prefix.family) continue;
+      if (row.length <= prefix.length) {
+        const found = row.entries.get(networkOf({ ...prefix, length: row.length }).value);
         if (found) return found;
-      } else if (!within) {
-        for (const entry of entries.values()) {
-          if (overlaps(prefix, entry.prefix)) {
-            within = entry;
-            break;
-          }
-        }
-      }
+      } else within ??= shortened(row, prefix.length).get(networkOf(prefix).value);
     }
     return within;
   }
 
-  containing(ip: Ip): { prefix: Prefix; value: T } | undefined {
+  containing(ip: Ip): Entry<T> | undefined {
     return this.overlapping({ ...ip, length: bitsOf(ip.family) });
   }
+}
+
+function shortened<T>(row: Row<T>, length: number): Map<bigint, Entry<T>> {
+  let entries = row.shorter.get(length);
+  if (!entries) {
+    entries = new Map();
+    for (const entry of row.entries.values()) entries.set(networkOf({ ...entry.prefix, length }).value, entry);
+    row.shorter.set(length, entries);
+  }
+  return entries;
 }
 
 /** As few prefixes as cover exactly the same addresses: halves become wholes, and what lies in another one goes. Sorted, IPv4 first. */

@@ -37,7 +37,7 @@ const layers: [string, string][] = [
 /** Packages that are bundled, by what they are imported as. */
 const packages = ['pino', 'zod/mini', 'arg', 'ip-cidr', '@noble/hashes/sha2.js'];
 /** Packages that only the agent has. */
-const agentPackages = ['@kubernetes/client-node', 'prom-client'];
+const agentPackages = ['@kubernetes/client-node/dist/config.js', 'prom-client'];
 const isPackage = (name: string) =>
   packages.includes(name) || name.startsWith('netlink/dist/') || /^(\.\.\/)+package\.json$/.test(name);
 
