@@ -75,6 +75,32 @@ for (const build of builds) {
         t.equal(host.cni({ command: 'DEL', container: pod, conf: conf(300) }).status, 0);
         t.strictSame(host.leftovers(), []);
       });
+
+      t.test(
+        'does not know of one that has no lease yet: what it makes the next DEL finds, or GC without its pod',
+        async (t) => {
+          for (const isDeleted of [true, false]) {
+            const pod = host.container();
+            const wrapper = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=flock', '-e'];
+            const adding = host.cniStart({
+              command: 'ADD',
+              container: pod,
+              conf: conf(30_000),
+              wrapper: [...wrapper, 'inject=flock:delay_enter=2s:when=1'],
+            });
+            await sleep(300);
+            const deleted = host.cni({ command: 'DEL', container: pod, conf: conf(30_000) });
+            t.strictSame([deleted.status, deleted.stdout], [0, '']);
+            t.equal((await adding.done).status, 0);
+            if (isDeleted) t.equal(host.cni({ command: 'DEL', container: pod, conf: conf(300) }).status, 0);
+            else {
+              pod.remove();
+              t.equal(host.cni({ command: 'GC', conf: { ...conf(300), cniVersion: '1.1.0' } }).stdout, '');
+            }
+            t.strictSame(host.leftovers(), [], isDeleted ? 'after a second DEL' : 'after GC');
+          }
+        },
+      );
     },
   );
 }

@@ -131,6 +131,28 @@ const places: Place[] = [
   },
 ];
 
+/** ADD, pings, CHECK and DEL; prints the leases that there were, and whatever is left. */
+const ofItsOwn = `
+mount -t tmpfs run /run
+mount -t tmpfs var-lib /var/lib
+mkdir -p /run/netns
+ip link set lo up
+ip netns add pod
+conf='${JSON.stringify({ ...conf, macspoofchk: true, capabilities: { portMappings: true }, runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] } })}'
+call() {
+  printf %s "$conf" | CNI_COMMAND=$1 CNI_CONTAINERID=pod CNI_NETNS=/run/netns/pod CNI_IFNAME=eth0 CNI_PATH=/none "$plugin"
+}
+plugin=$1
+call ADD >/run/result
+for gateway in 10.1.0.1 fd00:1::1; do ip netns exec pod ping -n -q -c1 -w10 $gateway >/dev/null; done
+echo $(cd ${dataDir}/odd && ls | grep -E '^[0-9a-f]+[.:]')
+conf="$(printf %s "$conf" | sed 's/}$//'),\\"prevResult\\":$(cat /run/result)}"
+call CHECK
+call DEL
+ls ${dataDir}/odd | grep -E '^[0-9a-f]+[.:]' || true
+ip -br link show type veth
+nft list ruleset | grep 'elements' || true`;
+
 /** But for the ports that were there before. */
 const left = (host: Host) => host.leftovers().filter((one) => !/^veth (?:[ab]\d+|last|other)$/.test(one));
 
@@ -158,5 +180,12 @@ for (const build of builds) {
         }
       });
     }
+  });
+
+  t.test(`${build.name}: in a user namespace with a network of its own`, { skip: missing('nft') }, async (t) => {
+    // Root in there only: SO_SNDBUFFORCE, modules and whatever else asks for rights in the initial namespace are refused.
+    const words = ['--user', '--map-root-user', '--net', '--mount', '--propagation', 'private', 'sh', '-ec', ofItsOwn];
+    const { status, stdout, stderr } = spawnSync('unshare', [...words, 'sh', build.path], { encoding: 'utf8' });
+    t.strictSame([status, stdout.trim()], [0, '10.1.0.2 fd00:1::2'], stderr);
   });
 }
