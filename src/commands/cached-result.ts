@@ -1,7 +1,7 @@
 import type { Attachment } from '../cni/attachment.ts';
 import { decodeJson } from '../cni/decode-json.ts';
 import { isObject } from '../cni/schema.ts';
-import { readFile } from '../linux/files.ts';
+import { readdir, readFile } from '../linux/files.ts';
 import type { CliOptions } from './command-table.ts';
 import { inRoot } from './network-files.ts';
 
@@ -30,4 +30,29 @@ export function cachedPair({ network, containerID, ifname }: Attachment, options
   } catch {
     return undefined;
   }
+}
+
+/** Where the namespaces of containers are, as runtimes have told plugins. */
+export function cachedNamespaces(options: CliOptions): string[] {
+  const dir = inRoot(options, '/var/lib/cni/results');
+  let names: string[] = [];
+  try {
+    names = readdir(dir);
+  } catch {
+    // No runtime that keeps them has been here.
+  }
+  const found = names.flatMap((name) => {
+    try {
+      const { result } = decodeJson(readFile(`${dir}/${name}`), 'cached result') as {
+        result?: { interfaces?: unknown };
+      };
+      const interfaces = Array.isArray(result?.interfaces) ? result.interfaces.filter(isObject) : [];
+      return interfaces.map((one) => (one as { sandbox?: unknown }).sandbox);
+    } catch {
+      return [];
+    }
+  });
+  return found.filter(
+    (path): path is string => typeof path === 'string' && path.startsWith('/') && !path.includes('\0'),
+  );
 }

@@ -8,6 +8,8 @@ export interface CliOptions extends Partial<Record<AgentKey, string | undefined>
   root?: string | undefined;
   dataDir?: string | undefined;
   subnet?: string | undefined;
+  to?: string | undefined;
+  seconds?: string | undefined;
   prune?: boolean | undefined;
   dryRun?: boolean | undefined;
   strict?: boolean | undefined;
@@ -136,6 +138,23 @@ an address, the host's interface, or the beginning of the container ID. The exit
     options: [dataDir],
     example: { line: 'tsbridge show default/web-0', about: 'where does this pod hang?' },
     load: async () => (await import('./show/show.ts')).showCommand,
+  },
+  {
+    name: 'trace',
+    operand: { name: 'POD', isRequired: true },
+    summary: 'where what a pod sends stops',
+    about: `Follows packets of a pod, which may be named as for show, from its namespace to the uplink and back: interface, route, veth, port, bridge, \
+routes of the node, rules that drop them, masquerading. Without --to it watches what the pod sends by itself. Rules tell by nf_tables' own tracing, which \
+a table of this command's own switches on for these packets; the kernel removes it with the command, however that ends. Changes nothing else. What \
+cannot be seen has a question mark: rules of the bridge family and of iptables-legacy do not tell what they drop. The exit status is 1 when something \
+stops.`,
+    options: [
+      dataDir,
+      { name: '--to', value: 'ADDRESS:PORT', about: 'has the pod try to connect there, over TCP', key: 'to' },
+      { name: '--seconds', value: 'N', about: 'how long to watch, by default 5', key: 'seconds' },
+    ],
+    example: { line: 'tsbridge trace default/web-0 --to 192.0.2.9:443', about: 'why does it not get there?' },
+    load: async () => (await import('./trace/trace.ts')).traceCommand,
   },
   {
     name: 'doctor',

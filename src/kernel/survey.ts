@@ -1,5 +1,5 @@
 import { errno } from '../linux/errno.ts';
-import { close, open, readdir, SystemError } from '../linux/files.ts';
+import { close, open, readdir, readlinkIfThere, SystemError } from '../linux/files.ts';
 import { O } from '../linux/numbers.ts';
 import type { SystemCalls } from '../linux/system-calls.ts';
 import { getLinkStatistics, type LinkStatistics, parseLinkStatistics } from '../netlink/link-statistics.ts';
@@ -32,16 +32,22 @@ export class Survey implements Disposable {
     return found;
   }
 
-  /** Where runtimes have mounted the network namespaces that this one has a number for, by that number. */
-  namespacePaths(): Map<number, string> {
+  /**
+   * Where the network namespaces are that this one knows by these numbers: where runtimes mount them, at the `others` that somebody knows of, or
+   * else by a process that is in it.
+   */
+  namespacePaths(wanted: ReadonlySet<number>, others: () => readonly string[]): Map<number, string> {
     const found = new Map<number, string>();
-    for (const dir of ['/run/netns', '/run/docker/netns']) {
-      for (const name of namesIn(dir)) {
-        const path = `${dir}/${name}`;
+    const look = (paths: Iterable<string>) => {
+      for (const path of paths) {
+        if (found.size === wanted.size) return;
         const id = this.namespaceId(path);
-        if (id !== undefined && !found.has(id)) found.set(id, path);
+        if (id !== undefined && wanted.has(id) && !found.has(id)) found.set(id, path);
       }
-    }
+    };
+    for (const dir of ['/run/netns', '/run/docker/netns']) look(namesIn(dir).map((name) => `${dir}/${name}`));
+    if (found.size < wanted.size) look(others());
+    if (found.size < wanted.size) look(namespacesOfProcesses());
     return found;
   }
 
@@ -73,5 +79,23 @@ function namesIn(dir: string): string[] {
   } catch (error) {
     if (error instanceof SystemError && error.errno === errno.ENOENT) return [];
     throw error;
+  }
+}
+
+/** A path for each network namespace that has a process which we see. */
+function* namespacesOfProcesses(): Generator<string> {
+  const seen = new Set<string>();
+  for (const name of namesIn('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const path = `/proc/${name}/ns/net`;
+    let target: string | undefined;
+    try {
+      target = readlinkIfThere(path);
+    } catch {
+      continue; // it has ended, or is not ours to see
+    }
+    if (target === undefined || seen.has(target)) continue;
+    seen.add(target);
+    yield path;
   }
 }

@@ -24,6 +24,9 @@ export const u32be = (bytes: Uint8Array, at = 0): number =>
 /** 8 bytes as a number, exact up to 2^53. */
 export const u64 = (bytes: Uint8Array, at = 0): number => u32(bytes, at) + u32(bytes, at + 4) * 2 ** 32;
 
+/** The same in the network's order. */
+export const u64be = (bytes: Uint8Array, at = 0): number => u32be(bytes, at) * 2 ** 32 + u32be(bytes, at + 4);
+
 /** 8 bytes, all of them. */
 export const big64 = (bytes: Uint8Array, at = 0): bigint =>
   BigInt(u32(bytes, at)) | (BigInt(u32(bytes, at + 4)) << 32n);

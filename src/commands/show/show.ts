@@ -9,6 +9,7 @@ import { showPort } from '../../plan/op.ts';
 import type { LinkState, VlanState } from '../../plan/state.ts';
 import { nodeSalt } from '../../verbs/add/node-salt.ts';
 import { bridgePortsMax } from '../../verbs/status.ts';
+import { cachedNamespaces } from '../cached-result.ts';
 import type { CliOptions } from '../command-table.ts';
 import { bare, type Known, type NodeState, readNode } from '../node-state.ts';
 import { styleFor } from '../text/style.ts';
@@ -59,7 +60,9 @@ export async function showCommand(host: Host, wanted: string | undefined, option
     salt: nodeSalt(host, kernel),
     statistics: survey.statistics(),
     vlans: node.links.some(({ vlanFiltering }) => vlanFiltering) ? survey.vlans() : new Map(),
-    namespaces: survey.namespacePaths(),
+    namespaces: survey.namespacePaths(new Set(node.attachments.flatMap(({ link }) => link?.peerNetnsId ?? [])), () =>
+      cachedNamespaces(options),
+    ),
     spoofChecked: checkedMacs(kernel),
   };
   const bridges = bridgesOf(look, (link) => kernel.addresses('host', link.index).map(({ prefix }) => prefix));

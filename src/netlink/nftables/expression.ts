@@ -17,14 +17,14 @@ export const BASE = { LINK: 0, NETWORK: 1, TRANSPORT: 2 } as const;
 /** enum nft_cmp_ops */
 export const CMP = { EQ: 0, NEQ: 1 } as const;
 
-/** Begins one expression of a rule's list; returns what `end` closes. */
-function begin(writer: NftWriter, name: string): [number, number] {
+/** Begins one expression of a list; returns what `end` closes. */
+export function begin(writer: NftWriter, name: string): [number, number] {
   const element = writer.open(NFTA_LIST_ELEM);
   writer.text(NFTA_EXPR.NAME, name);
   return [element, writer.open(NFTA_EXPR.DATA)];
 }
 
-function end(writer: NftWriter, [element, data]: [number, number]): void {
+export function end(writer: NftWriter, [element, data]: [number, number]): void {
   writer.close(data);
   writer.close(element);
 }

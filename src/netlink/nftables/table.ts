@@ -5,10 +5,10 @@ import { NFPROTO, NFT_MSG, NFTA_TABLE } from './types.ts';
 import type { NftWriter } from './writer.ts';
 
 /** `add table`: one that exists is left as it is. The comment needs Linux 5.10 and is ignored before. */
-export function newTable(writer: NftWriter, family: number, name: string, comment: string): Message {
+export function newTable(writer: NftWriter, family: number, name: string, comment: string, flags = 0): Message {
   writer.begin(family);
   writer.text(NFTA_TABLE.NAME, name);
-  writer.u32(NFTA_TABLE.FLAGS, 0);
+  writer.u32(NFTA_TABLE.FLAGS, flags);
   writer.bytes(NFTA_TABLE.USERDATA, commentData(comment));
   return { type: NFT_MSG.NEWTABLE, flags: NLM_F.CREATE, body: writer.end() };
 }

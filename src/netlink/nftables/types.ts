@@ -29,7 +29,11 @@ export const NFT_MSG = {
   GETSETELEM: 0xa0d,
   DELSETELEM: 0xa0e,
   GETGEN: 0xa10,
+  TRACE: 0xa11,
 } as const;
+
+/** A group of nfnetlink: what rules do to packets that are traced. NFNLGRP_NFTRACE, linux/netfilter/nfnetlink.h */
+export const GROUP_TRACE = 9;
 
 /** NFT_TABLE_F_* */
 export const TABLE_FLAG = { DORMANT: 1, OWNER: 2 } as const;
