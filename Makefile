@@ -68,7 +68,7 @@ types: $(PACKAGES)
 
 lint: $(PACKAGES)
 	@$(RUN) biome check .
-	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(filter %.c %.h,$(C_SOURCES))
+	@! command -v clang-format >/dev/null || clang-format --dry-run -Werror $(filter %.c %.h,$(C_SOURCES)) test/torture/tamper.c
 	@! command -v shellcheck >/dev/null || shellcheck --severity=warning $(SHELL_SCRIPTS)
 
 unit: $(PACKAGES) node_modules/.tap-ready

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Build } from '../support/builds.ts';
@@ -88,7 +88,6 @@ async function play(
   chosen: (exchanges: readonly Exchange[]) => Point[],
   atOnce: number,
 ): Promise<Pick<Row, 'ran' | 'found'>> {
-  compile();
   const faults = new Faults();
   const queue: Point[] = [];
   const ends = { error: 0, success: 0, missed: 0 };
@@ -115,13 +114,20 @@ async function play(
 const unleased =
   'for address in $(ip -n b -br address show dev eth0 scope global 2>/dev/null | cut -d@ -f2 | xargs -n1 | grep / | cut -d/ -f1); do [ -e /var/lib/cni/networks/swept/$address ] || echo $address has no lease; done';
 
-const tamper = join(mkdtempSync(join(tmpdir(), 'tsbridge-tamper-')), 'tamper');
+let compiled: string | undefined;
 
-function compile(): void {
-  const { status, stderr } = spawnSync('gcc', ['-O1', '-o', tamper, join(import.meta.dirname, 'tamper.c')], {
+/** tamper.c as a program, for as long as this process lasts. */
+function tamper(): string {
+  if (compiled !== undefined) return compiled;
+  const folder = mkdtempSync(join(tmpdir(), 'tsbridge-tamper-'));
+  process.on('exit', () => rmSync(folder, { recursive: true }));
+  const program = join(folder, 'tamper');
+  const { status, stderr } = spawnSync('gcc', ['-O1', '-o', program, join(import.meta.dirname, 'tamper.c')], {
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`tamper.c: ${stderr}`);
+  compiled = program;
+  return program;
 }
 
 /** Where nf_tables cannot masquerade iptables does, which makes its table and chain when it is asked for the first time. */
@@ -136,7 +142,7 @@ async function meets(stage: Stage, verb: Verb, { how, isLie }: Point, fault: (te
   // ADD has undone everything when it failed. What DEL and GC were told is not there they find the next time.
   const retry = verb === 'ADD' ? '[ $status = 0 ] && call DEL b' : verb === 'GC' ? 'call GC' : 'call DEL b';
   const scene = `${prepared(verb) || 'true'}\nvictim ${verb} b; status=$?; (exit $status)\n${unleased}\n${retry}; true\n${again}state\ncall DEL b`;
-  const parts = await stage.play(scene, ['timeout', `${patienceSeconds}`, tamper, ...how.map(String), '--']);
+  const parts = await stage.play(scene, ['timeout', `${patienceSeconds}`, tamper(), ...how.map(String), '--']);
   const [ready, victim, leases, retried] = parts;
   if (ready?.status !== 0) fault(`it could not be prepared: ${ready?.text}`);
   if (victim?.status === missed) return 'missed';
