@@ -40,7 +40,7 @@ RUN := PATH="$(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_mod
 # Words for tap: make test TAP_FLAGS=--bail
 TAP_FLAGS ?=
 
-.PHONY: all pkg static sanitized demo playground docs test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image dist
+.PHONY: all pkg static sanitized demo playground docs test check types lint unit format bench test-runtimes test-vm test-torture test-arm64 test-fresh report audit sbom image bench-agent dist
 .PHONY: install uninstall clean distclean setup-build setup-demo setup-test setup-bench setup-vm setup-runtimes setup-arm64 setup-static require-root help
 
 all: pkg static ## Both executables: bin/tsbridge (Node.js) and bin/tsbridge-static (QuickJS); ARCH=x64|arm64
@@ -100,6 +100,9 @@ test-torture: all node_modules/.tap-ready setup-vm setup-test ## Kills, faults a
 
 audit: $(PACKAGES) ## Licenses, sums and scripts of every npm package, and npm audit where the registry answers
 	@$(RUN) node scripts/audit.ts
+
+bench-agent: require-root setup-test pkg ## What the agent costs in large clusters; a quarter of an hour; writes docs/agent.md
+	@$(RUN) node test/bench/agent.ts
 
 image: all ## What the agent's container image consists of, as a folder: build/image; deploy/Dockerfile makes an image of it
 	@scripts/image

@@ -60,7 +60,7 @@ export function makeTarball(arch: Architecture, folder: string, kinds: readonly 
   cpSync(join(project, 'scripts/install-node'), join(tree, 'install-node'));
   for (const file of ['LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md'])
     cpSync(join(project, file), join(tree, file));
-  for (const part of ['conf', 'docs']) cpSync(join(project, part), join(tree, part), { recursive: true });
+  for (const part of ['conf', 'deploy', 'docs']) cpSync(join(project, part), join(tree, part), { recursive: true });
   writeFileSync(join(tree, 'INSTALL'), install);
 
   const programs = new Set(['install-node', ...meant.map((one) => one.name)]);

@@ -107,6 +107,8 @@ export const elsewhere: Record<string, string> = {
   kubectl: 'asks a cluster',
   kind: 'makes a cluster of containers, from images that are not here',
   crictl: "asks a node's runtime",
+  docker: 'makes images',
+  podman: 'makes images',
   ssh: 'another machine',
   scp: 'another machine',
   aws: 'a cloud',
