@@ -40,7 +40,8 @@ export const verbs: Verbs = {
  * The order is the Go library's: environment, stdin, JSON, name, version, all the rest of the configuration, verb.
  */
 export async function dispatch(host: Host, call: Call, implementation: Verbs = verbs): Promise<number> {
-  if (!host.env.CNI_COMMAND) {
+  // A runtime gives no words; a person may have a call's environment, and want it explained.
+  if (!host.env.CNI_COMMAND || host.args[0] === 'explain') {
     const { cli } = await import('./commands/commands.ts');
     return cli(host);
   }

@@ -14,6 +14,7 @@ export interface CliOptions extends Partial<Record<AgentKey, string | undefined>
   dryRun?: boolean | undefined;
   strict?: boolean | undefined;
   fix?: boolean | undefined;
+  list?: boolean | undefined;
 }
 
 /** Carries a command out, and gives the exit status. Most take one operand at most, the first of `operands`. Throws CniError. */
@@ -34,7 +35,7 @@ export interface Option {
 
 export interface Command {
   name: string;
-  operand?: { name: string; choices?: readonly string[]; isRequired?: true; isMany?: true };
+  operand?: { name: string; choices?: readonly string[]; isRequired?: true; isMany?: true; before?: readonly string[] };
   summary: string; // one line of `tsbridge --help`
   about: string; // paragraphs, apart by empty lines
   options: readonly Option[]; // beside those that every command takes
@@ -86,11 +87,12 @@ export const shells = ['bash', 'zsh', 'fish'] as const;
 export const commands: readonly Command[] = [
   {
     name: 'explain',
-    operand: file,
-    summary: 'what an ADD with this network configuration would do on this host',
-    about: `Prints the operations of an ADD in the words of ip, bridge and nft, one line each, for a pod that gets the first address. Changes \
-nothing.\n\n${aboutFile}`,
-    options: [],
+    operand: { name: 'FILE', before: ['ADD', 'DEL', 'CHECK'] },
+    summary: 'what an ADD, DEL or CHECK would do on this host, and why',
+    about: `Prints what the verb (ADD, without one) would do, a reason and the commands of ip, bridge and nft that do the same for each part of it: lines to \
+be read, or pasted into a shell. CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME and CNI_ARGS say for which container; without them it is one that does not \
+exist. The address is the one that is next. Changes nothing.\n\n${aboutFile}`,
+    options: [{ name: '--list', about: 'other plugins of the list as well, as far as they are known', key: 'list' }],
     example: {
       line: 'tsbridge explain /etc/cni/net.d/10-pods.conflist',
       about: 'before a configuration goes to nodes',
@@ -248,7 +250,8 @@ list that does not fit the terminal goes to $PAGER, by default less, if it is a 
 export function synopsis({ name, operand }: Command): string {
   if (!operand) return name;
   const word = `${operand.choices?.join('|') ?? operand.name}${operand.isMany ? '...' : ''}`;
-  return `${name} ${operand.isRequired ? word : `[${word}]`}`;
+  const before = operand.before ? ` [${operand.before.join('|')}]` : '';
+  return `${name}${before} ${operand.isRequired ? word : `[${word}]`}`;
 }
 
 /** An option as it is typed: `-h, --help`, `--data-dir DIR`. */

@@ -39,8 +39,10 @@ export async function cli(host: Host): Promise<number> {
     host.stdout(helpOf(command));
     return 0;
   }
-  if (operands.length > (command.operand ? 1 : 0) && !command.operand?.isMany) {
-    return misunderstood(host, `${name} takes ${command.operand ? 'one operand at most' : 'no operand'}`);
+  const { operand } = command;
+  const most = operand ? (operand.before ? 2 : 1) : 0;
+  if (operands.length > most && !operand?.isMany) {
+    return misunderstood(host, `${name} takes ${['no operand', 'one operand at most', 'two operands at most'][most]}`);
   }
   const taken = [...command.options, ...commonOptions];
   const foreign = Object.keys(words).find((word) => word !== '_' && !taken.some((option) => option.name === word));

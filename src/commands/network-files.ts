@@ -1,6 +1,7 @@
 import { decodeJson } from '../cni/decode-json.ts';
 import { asCniError, CniError, code } from '../cni/error.ts';
 import type { Parsed } from '../cni/parse-netconf.ts';
+import type { Request } from '../cni/request.ts';
 import { foldKeys, isObject } from '../cni/schema.ts';
 import type { Host } from '../host.ts';
 import { readdir, readFile, SystemError } from '../linux/files.ts';
@@ -72,19 +73,22 @@ export const isStdinMeant = (host: Host, { confDir, root }: CliOptions): boolean
 export interface Source {
   file: string; // '' for stdin
   parsed: Parsed;
+  json: object; // all of it
 }
 
 /**
  * The configurations that a command is about: the file that is named; what is on stdin; or, when nothing can be there because it is a
  * terminal or /dev/null, or a folder is named, every network of tsbridge there. Throws CniError.
  */
-export function sources(host: Host, file: string | undefined, options: CliOptions): Source[] {
-  if (file !== undefined) return [{ file, parsed: parseConf(decodeJson(read(file), 'network configuration')) }];
-  if (isStdinMeant(host, options)) {
-    return [{ file: '', parsed: parseConf(decodeJson(host.readStdin(), 'network configuration')) }];
-  }
+export function sources(host: Host, file: string | undefined, options: CliOptions, request?: Request): Source[] {
+  const source = (path: string, bytes: Uint8Array): Source => {
+    const json = decodeJson(bytes, 'network configuration');
+    return { file: path, parsed: parseConf(json, request), json };
+  };
+  if (file !== undefined) return [source(file, read(file))];
+  if (isStdinMeant(host, options)) return [source('', host.readStdin())];
   const files = networkFiles(options);
-  const own = files.flatMap(({ file: path, own: parsed }) => (parsed ? [{ file: path, parsed }] : []));
+  const own = files.flatMap(({ file: path, own: parsed }) => (parsed ? [source(path, read(path))] : []));
   const wrong = files.find(({ own: parsed, problem }) => !parsed && problem !== undefined);
   if (wrong?.problem !== undefined && own.length === 0) {
     throw new CniError(code.invalidNetworkConfig, `${wrong.file}: ${wrong.problem}`);

@@ -21,14 +21,14 @@ const request: Request = {
  * A network configuration as an ADD would see it. Of a list it is the plugin's own entry, with the name and the version of the list, as a
  * runtime would hand it over. Keys that nobody reads are among the warnings. Throws CniError.
  */
-export function parseConf(whole: object): Parsed {
+export function parseConf(whole: object, of: Request = request): Parsed {
   const json = ownEntry(whole);
-  const parsed = parseOwn(json);
+  const parsed = parseOwn(json, of);
   return { ...parsed, warnings: [...parsed.warnings, ...unknownKeys(json)] };
 }
 
 /** The same of the plugin's own object, and without regard to keys that nobody reads. */
-export const parseOwn = (json: object): Parsed => parseNetConf(JSON.stringify(json), request, judge);
+export const parseOwn = (json: object, of: Request = request): Parsed => parseNetConf(JSON.stringify(json), of, judge);
 
 /** The object of the plugin that is tsbridge, or has it for its addresses. */
 export function ownEntryOf(json: object): object | undefined {

@@ -73,6 +73,7 @@ export interface FirewallGap {
   nft?: string; // the commands of nft that mend it
   byAdd?: string; // what the next ADD in the network does about it: 'makes it'
   byDelToo?: true; // and the next DEL
+  of?: 'elements'; // the rule is there, and its sets; what is in them is not as it should be
 }
 
 /** Another attachment of the network, whose pair exists: what the firewall should know of it. */

@@ -23,8 +23,8 @@ const packages: { name: string; node: number; quickjs: number; reason: string }[
   },
   {
     name: 'tsbridge commands',
-    node: 190 * kB,
-    quickjs: 190 * kB,
+    node: 240 * kB,
+    quickjs: 240 * kB,
     reason:
       'src/commands: for people, no pod waits for it; texts for half of it: what is wrong, what pods feel, what mends it',
   },

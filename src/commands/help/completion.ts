@@ -37,7 +37,8 @@ const optionsWith = (value: string): string[] => [
 /** What bash shall offer for an operand: choices, files, or nothing that could be known. */
 function operandOf({ operand }: Command): string {
   if (operand?.choices) return `COMPREPLY=($(compgen -W '${operand.choices.join(' ')}' -- "$word"))`;
-  return operand?.name === 'FILE' ? `COMPREPLY=($(compgen -f -- "$word"))` : 'COMPREPLY=()';
+  if (operand?.name !== 'FILE') return 'COMPREPLY=()';
+  return `COMPREPLY=($(compgen -f${operand.before ? ` -W '${operand.before.join(' ')}'` : ''} -- "$word"))`;
 }
 
 /** What bash shall offer for the value of an option: folders, files, or nothing that could be known. */
@@ -90,6 +91,12 @@ function zshOperand({ operand }: Command): string[] {
   if (!operand) return [];
   // NB: an action that only has a message to show (' ') would keep zsh from inserting an option that is the only match.
   const action = operand.name === 'FILE' ? '_files' : `(${operand.choices?.join(' ') ?? ''})`;
+  if (operand.before) {
+    return [
+      quote(`1:${operand.name}:{ compadd ${operand.before.join(' ')}; _files }`),
+      quote(`2:${operand.name}:${action}`),
+    ];
+  }
   return [quote(`${operand.isMany ? '*' : '1'}:${operand.name}:${action}`)];
 }
 
@@ -133,6 +140,7 @@ ${commands
       `complete -c tsbridge -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`,
       ...optionsOf(command).map(fishOption(seen)),
       ...(operand?.choices ? [`complete -c tsbridge -n ${quote(seen)} -a ${quote(operand.choices.join(' '))}`] : []),
+      ...(operand?.before ? [`complete -c tsbridge -n ${quote(seen)} -a ${quote(operand.before.join(' '))}`] : []),
       ...(operand?.name === 'FILE' ? [`complete -c tsbridge -n ${quote(seen)} -F`] : []),
     ];
   })

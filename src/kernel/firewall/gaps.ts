@@ -77,12 +77,12 @@ function prefixGaps(dump: Dump, local: string, pods: string, prefixes: readonly 
   const surplusText = gone.map(intervalText).join(', ');
   if (gone.length > 0) {
     const nft = `delete element ${set} { ${surplusText} }`;
-    gaps.push({ problem: `${surplusText} in ${what} is too much`, nft, byAdd: 'takes it out' });
+    gaps.push({ problem: `${surplusText} in ${what} is too much`, nft, byAdd: 'takes it out', of: 'elements' });
   }
   // Those that lie in what is too much are missing once that is gone.
   if (missing.length > 0) {
     const nft = `add element ${set} { ${missing.join(', ')} }`;
-    gaps.push({ problem: `${missing.join(', ')} in ${what} is missing`, nft, byAdd: 'makes it' });
+    gaps.push({ problem: `${missing.join(', ')} in ${what} is missing`, nft, byAdd: 'makes it', of: 'elements' });
   }
   return gaps;
 }

@@ -31,6 +31,9 @@ const hook = { type: 'filter', number: 0, priority: -300 } as const;
 export const CHAIN_TEXT = 'type filter hook prerouting priority -300; policy accept;';
 export const RULE_TEXT = 'iifname @checked iifname . ether saddr != @allowed counter drop';
 
+/** Its comment. */
+export const RULE_COMMENT = "not the container's source address";
+
 /** Interfaces whose frames are checked. */
 const CHECKED = 'checked';
 /** Source addresses that may come in through them. */
@@ -108,7 +111,7 @@ function pushTable(tx: Transaction, step: Step, mend: boolean): void {
     counter(writer);
     drop(writer);
   };
-  tx.push(step, 'rule', newRule(writer, FAMILY, TABLE, CHAIN, "not the container's source address", rule));
+  tx.push(step, 'rule', newRule(writer, FAMILY, TABLE, CHAIN, RULE_COMMENT, rule));
 }
 
 interface AddEntry extends Checked {

@@ -34,6 +34,12 @@ function comment({ network, containerID }: Attachment): string {
   return `-m comment --comment "${text.replaceAll('"', '\\"')}"`;
 }
 
+/** What an ADD has iptables do for addresses of one family, when nothing of it is there: a line for each command, without the table. */
+export const masqueradeLines = (attachment: Attachment, family: Family, own: readonly MasqAddress[]): string[] => {
+  const chain = chainName(attachment);
+  return [`-N ${chain}`, ...rules(chain, attachment, family, own)];
+};
+
 /** What one address adds: nothing changes for local traffic and multicast, all else is masqueraded. */
 function rules(chain: string, attachment: Attachment, family: Family, addresses: readonly MasqAddress[]): string[] {
   const whose = comment(attachment);
