@@ -33,8 +33,7 @@ export async function cli(host: Host): Promise<number> {
     return 0;
   }
   const command = commands.find((one) => one.name === name);
-  if (!command)
-    return misunderstood(host, name === undefined ? 'no command' : `unknown command ${JSON.stringify(name)}`);
+  if (!command) return misunderstood(host, name === undefined ? 'no command' : await unknown(name));
   if (isHelp) {
     host.stdout(helpOf(command));
     return 0;
@@ -69,6 +68,15 @@ function argSpec(): arg.Spec {
     if (short) spec[short] = name;
   }
   return spec;
+}
+
+async function unknown(name: string): Promise<string> {
+  const { nearest } = await import('./unknown-keys.ts');
+  const like = nearest(
+    name,
+    commands.map((one) => one.name),
+  );
+  return `unknown command ${JSON.stringify(name)}${like === undefined ? '' : `; did you mean ${like}?`}`;
 }
 
 function misunderstood(host: Host, problem: string): number {

@@ -27,7 +27,7 @@ export const confDirOf = (options: CliOptions): string => inRoot(options, option
 
 /**
  * The files of the folder in the order in which runtimes read them, by name: `*.conf`, `*.conflist` and `*.json`, as libcni has it. None when
- * there is no such folder. Throws CniError 5.
+ * there is no such folder, but for one that somebody has named. Throws CniError 5.
  */
 export function networkFiles(options: CliOptions): NetworkFile[] {
   const dir = confDirOf(options);
@@ -35,7 +35,9 @@ export function networkFiles(options: CliOptions): NetworkFile[] {
   try {
     names = readdir(dir);
   } catch (error) {
-    if (error instanceof SystemError && error.code === 'ENOENT') return [];
+    const isMissing = error instanceof SystemError && error.code === 'ENOENT';
+    if (isMissing && options.confDir === undefined) return [];
+    if (isMissing) throw new CniError(code.ioFailure, `--conf-dir: there is no folder ${dir}`);
     throw new CniError(code.ioFailure, `cannot read ${dir}: ${asCniError(error).message}`);
   }
   return names

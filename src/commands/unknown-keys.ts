@@ -24,7 +24,9 @@ const shared = ['args', 'runtimeConfig'];
 export function unknownKeys(json: object): string[] {
   const { ipam } = json as { ipam?: unknown };
   const isOwnIpam = isObject(ipam) && ['host-local', 'tsbridge'].includes(String((ipam as { type?: unknown }).type));
+  const hasNoType = isObject(ipam) && Object.keys(ipam).length > 0 && !(ipam as { type?: unknown }).type;
   return [
+    ...(hasNoType ? ['ipam: has no type, and so is ignored: pods are given no addresses; expected "host-local"'] : []),
     ...unknownIn(json, { ...mainShape, ...hostPortShape }, conventional, ''),
     ...(isOwnIpam ? unknownIn(ipam, hostLocalShape, ['type'], 'ipam.') : []),
   ];

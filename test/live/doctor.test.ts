@@ -29,6 +29,22 @@ for (const build of builds) {
     const problems = () => JSON.parse(doctor('--json').stdout).map((one: { problem: string }) => one.problem);
     const healthy = { status: 0, stdout: 'nothing found\n', stderr: '' };
     t.match(doctor(), healthy, 'a node without pods');
+    t.match(doctor('wrad'), {
+      status: 1,
+      stdout: '',
+      stderr: 'tsbridge doctor: no network "wrad"\n  there are ward\n',
+    });
+    t.match(doctor('ward'), healthy);
+    t.match(host.attempt([build.path, 'doctor', '--conf-dir', '/run/nowhere'], { env: {} }), {
+      status: 1,
+      stdout: '',
+      stderr: 'tsbridge doctor: --conf-dir: there is no folder /run/nowhere\n',
+    });
+    host.run(['mkdir', '/run/empty']);
+    t.match(host.attempt([build.path, 'doctor', '--conf-dir', '/run/empty'], { env: {} }), {
+      status: 1,
+      stdout: /^no network of tsbridge is configured\n {2}evidence no file in \/run\/empty\n/,
+    });
 
     const [one, two] = [host.container('one'), host.container('two')];
     const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] };
@@ -418,6 +434,8 @@ for (const build of builds) {
     t.equal(status, 1);
     t.match(stdout, /^ward: .*a lease without an interface\n {2}evidence .*\n {2}pods .*/);
     t.match(stdout, /\n {2}mend {5}tsbridge leases --prune ward\n$/);
+    const ipam = { type: 'host-local', subnet: '10.9.0.0/24' };
+    put(host, '20-another.conflist', list('another', { ...conf, name: 'another', bridge: 'dr9', ipam }));
     t.match(doctor('another'), healthy, 'of one network only');
   });
 }

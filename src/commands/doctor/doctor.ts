@@ -1,3 +1,4 @@
+import { CniError, code } from '../../cni/error.ts';
 import type { Host } from '../../host.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { openKernel } from '../../kernel/open-kernel.ts';
@@ -77,6 +78,16 @@ async function mend(
 async function examine(host: Host, network: string | undefined, options: CliOptions): Promise<Finding[]> {
   using kernel = openKernel({ sys: host.sys, log: silent });
   const look = await lookAt(host, kernel, options);
+  if (
+    network !== undefined &&
+    !look.node.networks.has(network) &&
+    !look.node.files.some(({ name }) => name === network)
+  ) {
+    const names = [...look.node.networks.keys()];
+    throw new CniError(code.invalidNetworkConfig, `no network ${JSON.stringify(network)}`, {
+      details: names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`,
+    });
+  }
   const all = [
     ...fileFindings(look),
     ...nodeFindings(look),

@@ -55,6 +55,8 @@ export function fileFindings({ host, node, options, isKubernetes }: Look): Findi
       });
     }
   }
+  if (!node.files.some(({ own, problem }) => own || problem !== undefined))
+    found.push(noNetwork(node.files, confDirOf(options)));
   if (isKubernetes) found.push(...behindOthers(node.files, confDirOf(options)));
   return found;
 }
@@ -64,6 +66,17 @@ function pluginsIn(path: string): { path: string; json: object }[] {
   const { plugins } = foldKeys(json, ['plugins']);
   if (!Array.isArray(plugins)) return [{ path: '', json }];
   return plugins.flatMap((one: unknown, i) => (isObject(one) ? [{ path: `plugins[${i}]`, json: one }] : []));
+}
+
+function noNetwork(files: readonly NetworkFile[], dir: string): Finding {
+  const others = files.map(({ file, types }) => `${file} (${types.join(', ')})`);
+  return {
+    network: '',
+    problem: 'no network of tsbridge is configured',
+    evidence: others.length === 0 ? `no file in ${dir}` : `${dir} has ${others.join(', ')}`,
+    effect: 'new pods are given the network of another plugin, or stay in ContainerCreating',
+    remedy: `put one into ${dir}: tsbridge check-config says whether it is right`,
+  };
 }
 
 /** Of all networks the CRI gives pods the first: containerd's max_conf_num is 1, and CRI-O's default network the first by name. */

@@ -35,6 +35,15 @@ t.test('what is said without doing anything', async (t) => {
       { status: 2, stdout: '', stderr: 'tsbridge: unknown command "frob"; tsbridge --help says what there is\n' },
     ],
     [
+      'a command with a typing error',
+      ['shwo'],
+      {
+        status: 2,
+        stdout: '',
+        stderr: 'tsbridge: unknown command "shwo"; did you mean show?; tsbridge --help says what there is\n',
+      },
+    ],
+    [
       'a command that every object has',
       ['toString'],
       { status: 2, stdout: '', stderr: 'tsbridge: unknown command "toString"; tsbridge --help says what there is\n' },
@@ -182,7 +191,7 @@ t.test('without a file and with nothing on stdin, the networks of the folder', a
     stderr: `tsbridge status: no network of tsbridge in ${root}/empty\n  name a file, write a configuration to stdin, or name another folder with --conf-dir\n`,
   });
   const terminal = await run(['explain', '--conf-dir', `${root}/nowhere`], { devices: [0] });
-  t.match(terminal.stderr, /no network of tsbridge in .*nowhere/, 'a folder that is not there has none');
+  t.match(terminal.stderr, /--conf-dir: there is no folder .*nowhere$/m);
 });
 
 t.test('explain refuses a configuration of another plugin', async (t) => {

@@ -12,6 +12,12 @@ for (const [title, json, expected] of [
     ],
   ],
   [
+    'ipam without a type gives no addresses',
+    { ipam: { subnet: '10.1.0.0/16' } },
+    ['ipam: has no type, and so is ignored: pods are given no addresses; expected "host-local"'],
+  ],
+  ['and an empty one is meant so', { ipam: {} }, []],
+  [
     'a key that looks like none is named alone',
     { comment: 'x', ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/16', start: '10.1.0.5' }]] } },
     ['comment: not known, and ignored', 'ipam.ranges[0][0].start: not known, and ignored'],
