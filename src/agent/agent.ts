@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { applyPodRouteOps } from '../kernel/pod-routes/apply.ts';
+import { setImmediate } from 'node:timers/promises';
+import { type Applied, applyPodRouteOps } from '../kernel/pod-routes/apply.ts';
 import { readPodRouteState } from '../kernel/pod-routes/observe.ts';
 import { systemCalls } from '../linux/system-calls.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
@@ -21,6 +22,8 @@ const gatherMs = 50;
 const gatherKernelMs = 200;
 const firstRetryMs = 1000;
 const longestRetryMs = 60_000;
+/** So many operations are carried out before anything else has its turn. */
+const opsAtOnce = 256;
 /** A look at the host that takes longer hangs. */
 const longestSyncMs = 60_000;
 
@@ -40,9 +43,11 @@ export class Agent {
   private relistTimer: NodeJS.Timeout | undefined;
   private retryMs = firstRetryMs;
   private syncingSinceMs: number | undefined;
+  private apiError = '';
   private lastSyncMs = 0;
   private lastEventMs = performance.now();
   private wantsSyncs = false;
+  private wantsAnother = false;
   /** Why pods cannot start yet. */
   private missing = 'the nodes have not been listed yet';
   private reported = new Map<string, Problem>();
@@ -67,13 +72,8 @@ export class Agent {
         listed: (nodes) => this.listed(nodes),
         changed: (node) => this.nodes.changed(node) && this.soon(),
         deleted: (name) => this.nodes.deleted(name) && this.soon(),
-        alive: () => {
-          this.lastEventMs = performance.now();
-        },
-        failed: (error) => {
-          this.metrics.errors.inc({ in: 'api' });
-          this.log.warn({ error: error.message }, 'the API server cannot be asked; all stays as it is');
-        },
+        alive: () => this.apiAnswers(),
+        failed: (error) => this.apiFailed(error),
       },
       signal,
     );
@@ -125,6 +125,21 @@ export class Agent {
     if (this.nodes.own) this.soon(Math.min(Math.max(gatherKernelMs, 5 * this.lastSyncMs), 2000));
   }
 
+  private apiAnswers(): void {
+    this.lastEventMs = performance.now();
+    if (this.apiError === '') return;
+    this.apiError = '';
+    this.log.info('the API server answers again');
+  }
+
+  /** A server may be away for days: a line for each new reason. */
+  private apiFailed({ message: error }: Error): void {
+    this.metrics.errors.inc({ in: 'api' });
+    const say = error === this.apiError ? 'debug' : 'warn';
+    this.log[say]({ error }, 'the API server cannot be asked; all stays as it is');
+    this.apiError = error;
+  }
+
   private listed(nodes: Parameters<KnownNodes['listed']>[0]): boolean {
     const isBelieved = this.nodes.listed(nodes, performance.now());
     if (isBelieved) this.soon(0);
@@ -141,17 +156,21 @@ export class Agent {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.dueMs = Number.POSITIVE_INFINITY;
-      this.sync();
+      void this.sync();
     }, ms);
   }
 
-  /** Sets right what is not as it should be. Nothing is awaited in here: it is not interrupted, and a signal comes before or after. */
-  private sync(): void {
+  /** Sets right what is not as it should be. Between its parts a signal, or whoever asks for metrics, has its turn. */
+  private async sync(): Promise<void> {
+    if (this.syncingSinceMs !== undefined) {
+      this.wantsAnother = true;
+      return;
+    }
     const started = performance.now();
     this.syncingSinceMs = started;
     let failures: number;
     try {
-      failures = this.setRight();
+      failures = await this.setRight();
       if (failures === 0) this.retryMs = firstRetryMs;
     } catch (error) {
       failures = 1;
@@ -165,6 +184,8 @@ export class Agent {
     this.metrics.syncSeconds.observe(this.lastSyncMs / 1000);
     this.soon(failures === 0 ? this.settings.checkIntervalMs : Math.min(this.retryMs, this.settings.checkIntervalMs));
     if (failures > 0) this.retryMs = Math.min(2 * this.retryMs, longestRetryMs);
+    if (this.wantsAnother) this.soon();
+    this.wantsAnother = false;
   }
 
   private decision(): Decision {
@@ -172,12 +193,12 @@ export class Agent {
     const state = readPodRouteState(this.socket, vxlanDevices);
     const { own } = this.nodes;
     if (!own) throw new Error(`there is no node ${this.settings.node}`);
-    const guarded = [process.env.KUBERNETES_SERVICE_HOST ?? ''];
+    const guarded = [process.env.KUBERNETES_SERVICE_HOST ?? '', this.feed.serverHost];
     return decide(this.nodes.all(), own, state, this.settings, guarded, this.nodes.isSure);
   }
 
   /** Gives how much of it failed. */
-  private setRight(): number {
+  private async setRight(): Promise<number> {
     if (!this.nodes.own) return 0;
     const decision = this.decision();
     const { plan, others, conflist } = decision;
@@ -189,16 +210,15 @@ export class Agent {
     }
     let failures = this.installPlugin() ? 0 : 1;
     let failed = '';
-    for (const { op, changed, error } of applyPodRouteOps(this.theSocket, plan.ops)) {
-      if (changed) {
-        this.metrics.changes.inc({ op: op.op });
-        this.log.info(showPodRouteOp(op));
+    for (let at = 0; at < plan.ops.length; at += opsAtOnce) {
+      await setImmediate();
+      if (this.signal.aborted) return 0;
+      for (const applied of applyPodRouteOps(this.theSocket, plan.ops.slice(at, at + opsAtOnce))) {
+        const error = this.book(applied);
+        if (error === undefined) continue;
+        failures++;
+        failed ||= error;
       }
-      if (!error) continue;
-      failures++;
-      failed ||= error.message;
-      this.metrics.errors.inc({ in: 'kernel' });
-      this.log.error(error.message);
     }
     this.metrics.setRoutes(plan.routes);
     // The routes that could be made stand: one that cannot does not keep this node's pods from starting.
@@ -206,6 +226,18 @@ export class Agent {
     this.missing = failed || (failures > 0 ? 'the plugin or the conflist could not be written' : '');
     this.askAgain(plan.held.length > 0);
     return failures;
+  }
+
+  /** Gives what was refused. */
+  private book({ op, changed, error }: Applied): string | undefined {
+    if (changed) {
+      this.metrics.changes.inc({ op: op.op });
+      this.log.info(showPodRouteOp(op));
+    }
+    if (!error) return undefined;
+    this.metrics.errors.inc({ in: 'kernel' });
+    this.log.error(error.message);
+    return error.message;
   }
 
   private get theSocket(): NetlinkSocket {

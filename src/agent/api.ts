@@ -136,8 +136,8 @@ export class NodeFeed {
     const { signal } = this.watching;
     let version = since;
     try {
-      const response = await this.get(`/api/v1/nodes?${query}`, AbortSignal.any([signal, this.signal]));
-      response.socket.setTimeout(this.settings.watchIdleMs, () => response.destroy(new Error('the watch was silent')));
+      const both = AbortSignal.any([signal, this.signal]);
+      const response = await this.get(`/api/v1/nodes?${query}`, both, this.settings.watchIdleMs);
       for await (const line of linesOf(response)) version = this.event(line) ?? version;
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -163,7 +163,7 @@ export class NodeFeed {
   }
 
   private async text(path: string): Promise<string> {
-    const response = await this.get(path, this.signal);
+    const response = await this.get(path, this.signal, this.settings.apiTimeoutMs);
     const chunks: Buffer[] = [];
     let length = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -174,26 +174,39 @@ export class NodeFeed {
     return Buffer.concat(chunks).toString('utf8');
   }
 
-  /** A response with status 200. Throws ApiError for any other. */
-  private async get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+  /** A response with status 200, whose next bytes are waited for at most `idleMs`. Throws ApiError for any other. */
+  private async get(path: string, signal: AbortSignal, idleMs: number): Promise<IncomingMessage> {
     this.config ??= loadConfig(this.settings.kubeconfig);
     const server = this.config.getCurrentCluster()?.server;
     if (!server) throw new Error('the kubeconfig names no cluster: give --kubeconfig');
-    const { apiTimeoutMs } = this.settings;
     const options: RequestOptions = { headers: { accept: 'application/json', 'user-agent': 'tsbridge-agent' }, signal };
     await this.config.applyToHTTPSOptions(options);
     const url = `${server.replace(/\/+$/, '')}${path}`;
     const client = url.startsWith('http:') ? http : https;
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = client.get(url, options, resolve);
-      const silent = () => request.destroy(new Error(`no answer within ${apiTimeoutMs / 1000} s`));
-      request.setTimeout(apiTimeoutMs, silent);
+      let patienceMs = this.settings.apiTimeoutMs;
+      const request = client.get(url, options, (answer) => {
+        patienceMs = idleMs;
+        request.setTimeout(idleMs);
+        resolve(answer);
+      });
+      request.setTimeout(patienceMs);
+      request.on('timeout', () => request.destroy(new Error(`nothing came for ${patienceMs / 1000} s`)));
       request.on('socket', (socket) => socket.setKeepAlive(true, 30_000));
       request.on('error', reject);
     });
     if (response.statusCode === 200) return response;
     const said = await firstBytes(response);
     throw new ApiError(response.statusCode ?? 0, `GET ${url.split('?')[0]}: ${response.statusCode} ${said}`);
+  }
+
+  /** The host in the address of the API server, as far as that is known. */
+  get serverHost(): string {
+    try {
+      return new URL(this.config?.getCurrentCluster()?.server ?? '').hostname.replace(/^\[|\]$/g, '');
+    } catch {
+      return '';
+    }
   }
 
   private close(): void {

@@ -9,7 +9,7 @@ import { oneLine } from '../log/one-line.ts';
 import { showPodRouteOp } from '../plan/pod-routes/op.ts';
 import { Agent } from './agent.ts';
 import { AgentLock } from './lock.ts';
-import { agentLog } from './log.ts';
+import { agentLog, type Log } from './log.ts';
 import { listen } from './notifications.ts';
 import { concerns } from './relevance.ts';
 import { serve } from './server.ts';
@@ -51,13 +51,7 @@ async function run(host: Host, options: CliOptions): Promise<number> {
   if (options.dryRun) return dryRun(host, agent, options.json === true);
 
   const lock = new AgentLock();
-  if (settings.port !== 0) {
-    await serve(settings.port, {
-      sick: () => agent.sick(),
-      unready: () => agent.unready(),
-      metrics: () => agent.metrics.registry.metrics(),
-    });
-  }
+  if (settings.port !== 0) void serveSomeTime(settings.port, agent, log, signal);
   log.info({ mode: settings.mode, port: settings.port }, 'the agent begins');
   for (let saidSo = false; !lock.take(); ) {
     const because = `another agent is at work on this node (${lock.holder()})`;
@@ -72,6 +66,23 @@ async function run(host: Host, options: CliOptions): Promise<number> {
   });
   await agent.run();
   return 0;
+}
+
+/** The port may be that of the agent that this one follows: then it is this one's when that one has ended. */
+async function serveSomeTime(port: number, agent: Agent, log: Log, signal: AbortSignal): Promise<void> {
+  for (let saidSo = false; !signal.aborted; saidSo = true) {
+    try {
+      await serve(port, {
+        sick: () => agent.sick(),
+        unready: () => agent.unready(),
+        metrics: () => agent.metrics.registry.metrics(),
+      });
+      return;
+    } catch (error) {
+      if (!saidSo) log.error(`health and metrics cannot be served yet: ${(error as Error).message}`);
+      await sleep(standByMs, undefined, { signal }).catch(() => {});
+    }
+  }
 }
 
 /** Prints what would be done. */

@@ -1,7 +1,7 @@
 import { bitsOf, type Family, formatIp, parseIp } from '../../ip/address.ts';
 import { contains, mustPrefix, networkOf, type Prefix } from '../../ip/prefix.ts';
 import type { RouteState } from '../state.ts';
-import { nodeMac, vxlanAlias, vxlanDeviceOf, vxlanOverhead } from './devices.ts';
+import { nextHop, nodeMac, vxlanAlias, vxlanDeviceOf, vxlanOverhead } from './devices.ts';
 import { type PodRoute, type PodRouteOp, routeProtocol } from './op.ts';
 import type { PodRouteState } from './state.ts';
 
@@ -174,7 +174,7 @@ function planDevice(family: Family, peers: readonly Peer[], wanted: Wanted, stat
   const hops = peers.map((peer) => ({
     ...peer,
     mac: nodeMac(peer.node),
-    via: firstAddress(mustPrefix(peer.ranges[0] as string)),
+    via: nextHop(peer.node, mustPrefix(peer.ranges[0] as string)),
   }));
   const neighbours = new Map(state.neighbours.filter((one) => one.index === index).map((one) => [one.address, one]));
   const entries = new Map<string, string[]>();
@@ -206,7 +206,11 @@ function planDevice(family: Family, peers: readonly Peer[], wanted: Wanted, stat
     return ops;
   };
   const routes = hops.flatMap(({ node, ranges, via }) =>
-    ranges.map((dst) => ({ node, route: { dst, gw: via, dev: name, onlink: true as const } })),
+    // A link-local address is on the link without being told.
+    ranges.map((dst) => ({
+      node,
+      route: { dst, gw: via, dev: name, ...(family === 4 ? { onlink: true as const } : {}) },
+    })),
   );
   return { ...nothing, index, isRemade: link !== undefined && !isGood, routes, before, after };
 }

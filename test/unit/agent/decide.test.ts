@@ -2,8 +2,8 @@ import t from 'tap';
 import { decide } from '../../../src/agent/decide.ts';
 import type { ClusterNode } from '../../../src/agent/node-object.ts';
 import { readSettings, type Typed } from '../../../src/agent/settings.ts';
-import { formatPrefix } from '../../../src/ip/prefix.ts';
-import { nodeMac } from '../../../src/plan/pod-routes/devices.ts';
+import { formatPrefix, mustPrefix } from '../../../src/ip/prefix.ts';
+import { nextHop, nodeMac } from '../../../src/plan/pod-routes/devices.ts';
 import { routeProtocol, showPodRouteOp } from '../../../src/plan/pod-routes/op.ts';
 import type { PodRouteState } from '../../../src/plan/pod-routes/state.ts';
 import type { RouteState } from '../../../src/plan/state.ts';
@@ -105,6 +105,7 @@ const direct2 = [
   'ip route add fd00:244:2::/64 via 2001:db8::12 dev eth0 proto 217',
 ];
 const [m1, m2, m3] = ['n1', 'n2', 'n3'].map(nodeMac) as [string, string, string];
+const hop3 = nextHop('n3', mustPrefix('fd00:244:3::/64'));
 const device4 = [
   `ip link add tsbridge.vx4 address ${m1} mtu 1450 alias "tsbridge agent" up type vxlan id 7311 local 192.0.2.11 dstport 4789 nolearning`,
   'ip addr add 10.244.1.0/32 dev tsbridge.vx4',
@@ -147,9 +148,9 @@ const rows: Row[] = [
       `ip link add tsbridge.vx6 address ${m1} mtu 1430 alias "tsbridge agent" up type vxlan id 7311 local 2001:db8::11 dstport 4789 nolearning`,
       'ip addr add fd00:244:1::/128 dev tsbridge.vx6 nodad',
       `bridge fdb add ${m3} dev tsbridge.vx6 dst 2001:db8:1::3 self permanent`,
-      `ip neigh replace fd00:244:3:: lladdr ${m3} dev tsbridge.vx6 nud permanent`,
+      `ip neigh replace ${hop3} lladdr ${m3} dev tsbridge.vx6 nud permanent`,
       'ip route add 10.244.3.0/24 via 10.244.3.0 dev tsbridge.vx4 onlink proto 217',
-      'ip route add fd00:244:3::/64 via fd00:244:3:: dev tsbridge.vx6 onlink proto 217',
+      `ip route add fd00:244:3::/64 via ${hop3} dev tsbridge.vx6 proto 217`,
     ],
   },
   {
@@ -408,6 +409,12 @@ for (const { name, ops, problems = [], held = [], ...given } of rows) {
     t.strictSame(result.held, held);
   });
 }
+
+t.test('next hops', async (t) => {
+  t.equal(nextHop('n3', mustPrefix('10.244.3.0/24')), '10.244.3.0');
+  t.equal(nodeMac('n3'), '12:e8:59:ee:32:1c');
+  t.equal(hop3, 'fe80::10e8:59ff:feee:321c', 'what the kernel makes of the MAC address, too');
+});
 
 t.test('the conflist', async (t) => {
   const mtuOf = (given: Partial<Row>) => decided({ nodes: [n1, n2], ...given }).conflist?.mtu;
