@@ -317,7 +317,9 @@ export class Target {
     ]);
     return new Promise((resolve) => {
       const started = performance.now();
-      const child = spawn(file, args, { env, stdio: 'pipe', timeout: 20_000, killSignal: 'SIGKILL' });
+      const child = spawn(file, args, { env, stdio: 'pipe', detached: true });
+      // With the process group, of which the plugin is as well.
+      const timer = setTimeout(() => process.kill(-(child.pid as number), 'SIGKILL'), 20_000);
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         stdout += text;
@@ -328,6 +330,7 @@ export class Target {
       child.stdin.on('error', () => {});
       child.stdin.end(typeof stdin === 'string' ? Buffer.from(stdin, 'utf8') : stdin);
       child.on('close', (status, signal) => {
+        clearTimeout(timer);
         const ms = Math.round(performance.now() - started);
         resolve({ status, signal, stdout, stderr, ms });
       });

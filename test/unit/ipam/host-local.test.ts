@@ -456,6 +456,20 @@ t.test('STATUS says when the store cannot be written', async (t) => {
   });
 });
 
+t.test('STATUS looks for the directory that a store would be made in, however its path is written', async (t) => {
+  for (const dataDir of [
+    'nowhere',
+    '\r',
+    'nowhere/in/here',
+    './nowhere',
+    '/nonexistent/a//b/',
+    `${process.cwd()}/nowhere`,
+  ]) {
+    using store = new TestStore([[small]], { dataDir });
+    t.doesNotThrow(() => store.status(), dataDir);
+  }
+});
+
 t.test('nothing is taken when resolvConf cannot be read', async (t) => {
   using store = new TestStore([[small]], { resolvConf: '/nonexistent' });
   await t.rejects(store.add('a'), { code: 5, message: 'cannot read /nonexistent: ENOENT' });
