@@ -6,7 +6,7 @@ export const varying: { name: string; pattern: RegExp; instead: string }[] = [
   { name: 'link-local addresses', pattern: /\bfe80::[0-9a-f:]+/g, instead: '<link-local>' },
   { name: "ping's times", pattern: /time=[\d.]+ ms|time \d+ms/g, instead: '<time>' },
   { name: "ping's statistics", pattern: /^rtt .*$/gm, instead: '<rtt>' },
-  { name: 'times of the log', pattern: /"time":"[^"]*"|"ms":[\d.]+|"pid":\d+/g, instead: '<log>' },
+  { name: 'times of the log', pattern: /"time":"[^"]*"|"(?:ms|tookMs)":[\d.]+|"pid":\d+/g, instead: '<log>' },
   { name: "nft's counters", pattern: /packets \d+ bytes \d+/g, instead: '<traffic>' },
   { name: 'states of neighbours', pattern: /\b(REACHABLE|STALE|DELAY|PROBE)\b/g, instead: '<state>' },
   { name: 'counters', pattern: /\b\d+ packets?, [\d.]+ k?B\b/g, instead: '<traffic>' },

@@ -9,6 +9,8 @@ export interface CliOptions extends Partial<Record<AgentKey, string | undefined>
   dataDir?: string | undefined;
   subnet?: string | undefined;
   to?: string | undefined;
+  follow?: boolean | undefined;
+  file?: string | undefined;
   seconds?: string | undefined;
   prune?: boolean | undefined;
   dryRun?: boolean | undefined;
@@ -140,6 +142,20 @@ an address, the host's interface, or the beginning of the container ID. The exit
     options: [dataDir],
     example: { line: 'tsbridge show default/web-0', about: 'where does this pod hang?' },
     load: async () => (await import('./show/show.ts')).showCommand,
+  },
+  {
+    name: 'logs',
+    operand: { name: 'POD|CONTAINER|NETWORK' },
+    summary: 'what calls have done, step by step, from the log',
+    about: `Prints what "logFile" of the configured networks has, call by call: the milliseconds since the call began, how long each step took, and which \
+one was the slowest. A pod may be named with or without its namespace, a container by the beginning of its ID. A log is put aside as FILE.1 when it has \
+10 MiB; both are read.`,
+    options: [
+      { name: '--follow', short: '-f', about: 'goes on with what is logged from now on', key: 'follow' },
+      { name: '--file', value: 'FILE', about: 'another log than those of the networks', key: 'file' },
+    ],
+    example: { line: 'tsbridge logs default/web-0', about: 'what took so long?' },
+    load: async () => (await import('./logs/logs.ts')).logsCommand,
   },
   {
     name: 'trace',

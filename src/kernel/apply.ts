@@ -206,7 +206,7 @@ export class Application implements Surroundings {
   /** NB: an operation is put into words only for a log that somebody reads. */
   private changed(op: Op, ms: number): void {
     const { log } = this.options;
-    if (log !== silent) log.change(show(op), { ms });
+    if (log !== silent) log.change(show(op), { tookMs: ms });
   }
 
   /** Throws unless the refusal means that the state asked for is there already. */
@@ -285,7 +285,7 @@ export class Application implements Surroundings {
     const started = nowMs();
     body();
     const { log } = this.options;
-    if (log !== silent) log.debug(show(op), { ms: elapsed(started) });
+    if (log !== silent) log.debug(show(op), { tookMs: elapsed(started) });
   }
 }
 

@@ -4,9 +4,9 @@ import { logLevels } from '../cni/log-level.ts';
 import type { Request } from '../cni/request.ts';
 import type { Host } from '../host.ts';
 import { utf8 } from '../linux/bytes.ts';
-import { open, SystemError, write } from '../linux/files.ts';
-import { O } from '../linux/numbers.ts';
+import { SystemError, write } from '../linux/files.ts';
 import { pid } from '../linux/system-calls.ts';
+import { LogFile } from './log-file.ts';
 import type { Logger } from './logger.ts';
 import { oneLine } from './one-line.ts';
 
@@ -29,7 +29,7 @@ export function pinoLogger(
   request: Request,
   conf: LogConf,
 ): Logger {
-  const fd = openLog(env.TSBRIDGE_LOG_FILE || conf.logFile, stderr);
+  const put = openLog(env.TSBRIDGE_LOG_FILE || conf.logFile, stderr);
   const { containerID, ifname, command } = request;
   const log = pino(
     {
@@ -46,8 +46,8 @@ export function pinoLogger(
       },
       mixin: () => ({ ms: elapsedMs() }),
     },
-    // Synchronous and unbuffered: a killed process has logged what it has done. O.APPEND keeps the lines of many processes whole.
-    { write: (line: string) => writeLine(fd, line) },
+    // Synchronous and unbuffered: a killed process has logged what it has done.
+    { write: (line: string) => writeLine(put, line) },
   );
   return {
     change: (what, fields) => log.info(fields, what),
@@ -65,23 +65,26 @@ function levelOf(level: string, command: string, stderr: Host['stderr']): string
   return 'info';
 }
 
-const stderrFd = 2;
+type Put = (line: Uint8Array) => void;
 
-function openLog(path: string | undefined, stderr: Host['stderr']): number {
-  if (!path) return stderrFd;
+const stderrFd = 2;
+const toStderr: Put = (line) => void write(stderrFd, line);
+
+function openLog(path: string | undefined, stderr: Host['stderr']): Put {
+  if (!path) return toStderr;
   try {
-    // O_NONBLOCK: a FIFO that nobody reads must not keep a pod waiting.
-    return open(path, O.WRONLY | O.APPEND | O.CREAT | O.NONBLOCK | O.NOCTTY, 0o600);
+    const file = new LogFile(path);
+    return (line) => file.write(line);
   } catch (error) {
     const why = error instanceof SystemError ? error.code : error;
     stderr(`tsbridge: cannot open the log file ${oneLine(path)}: ${why}; logging to stderr\n`);
-    return stderrFd;
+    return toStderr;
   }
 }
 
-function writeLine(fd: number, line: string): void {
+function writeLine(put: Put, line: string): void {
   try {
-    write(fd, utf8(line));
+    put(utf8(line));
   } catch {
     // A full disk or a closed stderr: the work matters more than its log.
   }
