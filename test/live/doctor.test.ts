@@ -286,6 +286,12 @@ for (const build of builds) {
         found: /^masquerading is not whole: /,
       },
       {
+        name: 'the table is asleep',
+        make: [['nft', 'add table inet tsbridge { flags dormant; }']],
+        mend: [['nft', 'add table inet tsbridge']],
+        found: /^the table inet tsbridge of nf_tables is dormant/,
+      },
+      {
         name: 'a port of the host is lost',
         make: [['nft', 'delete', 'element', 'inet', 'tsbridge', 'ports4', '{ tcp . 8080 }']],
         mend: [[build.path, 'repair', '--conf-dir', '/run/net.d']],

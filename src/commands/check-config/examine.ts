@@ -92,17 +92,23 @@ export function examine(
       whole[key] = right[key];
     }
   }
-  let parsed: Parsed | undefined;
-  try {
-    parsed = parseOwn(whole);
-  } catch (thrown) {
-    const error = asCniError(thrown);
-    const problems: readonly Problem[] =
-      thrown instanceof InvalidConf
-        ? thrown.problems
-        : [{ path: 'cniVersion', message: error.message, details: error.details }];
-    for (const problem of problems) say(true, { ...problem, path: below(problem.path) });
-  }
+  const parse = (): Parsed | undefined => {
+    try {
+      return parseOwn(whole);
+    } catch (thrown) {
+      if (thrown instanceof InvalidConf) {
+        for (const problem of thrown.problems) say(true, { ...problem, path: below(problem.path) });
+        return undefined;
+      }
+      // What the version has no words for ends it before all else is told.
+      const { message, details } = asCniError(thrown);
+      say(true, { path: 'cniVersion', message: message.replace('cniVersion: ', ''), details });
+      if (whole.cniVersion === right.cniVersion) return undefined;
+      whole.cniVersion = right.cniVersion;
+      return parse();
+    }
+  };
+  const parsed = parse();
   if (!parsed) return done({ isOurs: true });
   for (const problem of parsed.warnings.map(problemOf)) say(false, { ...problem, path: below(problem.path) });
   const mapsPorts = entries.some(({ json: entry }) => {

@@ -1,7 +1,8 @@
+import { asCniError } from '../../cni/error.ts';
 import type { NetConf } from '../../cni/netconf.ts';
 import { readShortFileIfThere } from '../../linux/files.ts';
 import { usesVlans } from '../../plan/vlan.ts';
-import { type Finding, type Look, orNothing } from './finding.ts';
+import type { Finding, Look } from './finding.ts';
 
 /** What the kernel has, as far as networks may need it. */
 export interface Features {
@@ -13,22 +14,34 @@ export interface Features {
 /** Parts of the kernel that networks need and that are missing, and br_netfilter. */
 export function nodeFindings(look: Look): Finding[] {
   const { kernel, node } = look;
+  const idle = idleTable(look);
   const features: Features = {
     release: readShortFileIfThere('/proc/sys/kernel/osrelease') ?? '',
-    nftables: orNothing(() => (kernel.nftablesUsable() ? [true] : [])).length > 0 || isIdle(look),
+    nftables: idle !== undefined || kernel.nftablesUsable(),
     ipv6: kernel.sysctl('host', 'net/ipv6/conf/all/disable_ipv6') !== undefined,
   };
   const networks = [...node.networks.values()].flatMap(({ conf }) => conf ?? []);
-  return [...networks.flatMap((conf) => missingFeatures(conf, features)), ...bridgeNetfilter(look, networks)];
+  return [
+    ...networks.flatMap((conf) => missingFeatures(conf, features)),
+    ...(idle && networks.some(({ ipMasq, macspoofchk }) => ipMasq || macspoofchk) ? [idle] : []),
+    ...bridgeNetfilter(look, networks),
+  ];
 }
 
-/** A table that is asleep is another finding: nf_tables is there. */
-function isIdle({ kernel }: Look): boolean {
+/** Our table is asleep, or somebody else's: nf_tables is there. */
+function idleTable({ kernel }: Look): Finding | undefined {
   try {
     kernel.nftablesUsable();
-    return false;
-  } catch {
-    return true;
+    return undefined;
+  } catch (error) {
+    const { message, details } = asCniError(error);
+    return {
+      network: '',
+      problem: message,
+      evidence: 'nft list tables',
+      effect: 'pods that masquerade or check MAC addresses do not, and every ADD of such a network fails',
+      remedy: details ?? "nft 'add table inet tsbridge'",
+    };
   }
 }
 

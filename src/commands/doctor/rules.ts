@@ -72,16 +72,21 @@ export function spoofCheckFindings({ kernel, node: { attachments, networks } }: 
 /** Pods that are not masqueraded, rules and prefixes that are missing, and addresses that are masqueraded and that no pod has; the same of host ports. */
 export async function masqueradeFindings(look: NetworkLook): Promise<Finding[]> {
   const { conf, kernel } = look;
-  const isUsable = orNothing(() => [kernel.nftablesUsable()])[0] === true;
+  let isUsable: boolean;
+  try {
+    isUsable = kernel.nftablesUsable();
+  } catch {
+    return []; // that it cannot act is a finding of its own
+  }
   const found = conf.ipMasq
     ? isUsable && conf.ipMasqBackend !== 'iptables'
-      ? byNftables(look)
+      ? await byNftables(look)
       : await byIptables(look)
     : [];
   return isUsable ? [...found, ...portGaps(look)] : found;
 }
 
-function byNftables({ kernel, node, conf, pods }: NetworkLook): Finding[] {
+async function byNftables({ kernel, node, conf, pods }: NetworkLook): Promise<Finding[]> {
   const { name: network } = conf;
   const masqueraded = kernel.masqueraded(network);
   const comments = new Set(node.attachments.filter((known) => known.network === network).map(commentOf));
@@ -97,10 +102,22 @@ function byNftables({ kernel, node, conf, pods }: NetworkLook): Finding[] {
       fix: 'prune',
     });
   }
-  const own = pods.filter(({ link }) => link?.alias !== undefined); // those of the reference plugin have rules of its own
+  const own = pods.filter(({ link }) => link?.alias !== undefined);
   const isThere = new Set(masqueraded.map(({ address }) => address));
   const missing = own.flatMap((known) => missingOf(known, conf, isThere));
   found.push(...missing);
+  for (const known of pods) {
+    // Those of the reference plugins have rules of its own.
+    const addresses = own.includes(known) ? [] : known.leases.filter((ip) => !isThere.has(ip) && isOfRange(conf, ip));
+    if (addresses.length === 0) continue;
+    const attachment = { network, containerID: known.containerID, ifname: known.ifname };
+    const { masqueraded: others } = await kernel.otherRulesInForce(attachment, { addresses });
+    const lost = addresses.filter((ip) => !others.includes(ip));
+    if (lost.length > 0)
+      found.push(
+        notMasqueraded(known, lost, 'neither the reference plugin has rules for it any more, nor are there ours'),
+      );
+  }
   const leases = own.flatMap((known) => known.leases.filter((ip) => isOfRange(conf, ip)));
   if (missing.length > 0 || leases.length === 0) return found;
   const ips = own.flatMap(({ peer }) => peer?.prefixes ?? []).map((address) => ({ address }));
@@ -112,7 +129,7 @@ function byNftables({ kernel, node, conf, pods }: NetworkLook): Finding[] {
       problem: `masquerading is not whole: ${problem}`,
       evidence: nft ? `what mends it: nft '${nft}'` : 'nft list table inet tsbridge',
       effect:
-        'pods reach nobody outside of the node, or what they should reach with their own address they reach with the node’s',
+        "pods reach nobody outside of the node, or what they should reach with their own address they reach with the node's",
       remedy: `tsbridge repair ${network}`,
       fix: 'repair',
     });

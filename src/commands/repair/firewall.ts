@@ -1,3 +1,4 @@
+import { asCniError } from '../../cni/error.ts';
 import { familyOf } from '../../ip/address.ts';
 import { macOfAddress, ownContainerMac } from '../../plan/addresses.ts';
 import { isSamePort } from '../../plan/drift.ts';
@@ -11,7 +12,17 @@ import { type Living, operation, type Repair } from './repair.ts';
 /** Masquerading, checks of MAC addresses and mapped ports. */
 export async function firewallRepairs(living: Living): Promise<Repair[]> {
   const { kernel, conf } = living;
-  const isUsable = kernel.nftablesUsable();
+  let isUsable = false;
+  try {
+    isUsable = kernel.nftablesUsable();
+  } catch (error) {
+    // Bridges and ports are to be repaired all the same.
+    const { message } = asCniError(error);
+    if (conf.ipMasqBackend !== 'iptables' && (conf.ipMasq || conf.macspoofchk)) {
+      const run = () => Promise.reject(error);
+      return [{ text: `# not nf_tables: ${message}`, run }];
+    }
+  }
   return [
     ...(conf.ipMasq ? await masquerading(living, conf.ipMasqBackend !== 'iptables' && isUsable) : []),
     ...(conf.macspoofchk ? spoofChecks(living) : []),

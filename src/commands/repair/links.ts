@@ -32,7 +32,11 @@ export function linkRepairs(living: Living): Repair[] {
   else if (!link.up) repairs.push(operation({ op: 'bridge.set', dev: link.name, up: true }));
   for (const pod of pods) repairs.push(...portRepairs(conf, link, pod));
   if (link && link.mac === bridgeMac(salt, link.name)) {
-    const least = Math.min(...pods.map((pod) => mtuOf(conf, pod)));
+    // What one of its ports cannot take, none of them may send.
+    const others = node.links.filter(
+      ({ master, index }) => master === link.index && !pods.some((pod) => pod.link?.index === index),
+    );
+    const least = Math.min(...pods.map((pod) => mtuOf(conf, pod)), ...others.map(({ mtu }) => mtu));
     if (link.mtu < least) repairs.push(operation({ op: 'bridge.set', dev: link.name, mtu: least }));
   }
   repairs.push(...vlanPortRepairs(living, gateway));

@@ -69,7 +69,8 @@ export async function repairsOn(host: Host, kernel: Kernel, node: NodeState, net
     if (living.pods.length === 0) continue;
     repairs.push(...linkRepairs(living), ...(await firewallRepairs(living)));
   }
-  return repairs;
+  // Networks may share a bridge, and the node.
+  return repairs.filter(({ text }, i) => repairs.findIndex((one) => one.text === text) === i);
 }
 
 /** A network with pods. */
