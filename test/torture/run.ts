@@ -116,7 +116,7 @@ const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 function header(): string {
   const commit = output(['git', 'rev-parse', '--short=10', 'HEAD']).trim();
   const machine = `${cpus()[0]?.model.trim()}, ${availableParallelism()} processors; Linux ${release()}`;
-  const extent = step === 1 ? '' : ` **Every ${step}th point.**`;
+  const extent = step === 1 ? '' : ` **One point of ${step}.**`;
   return `${new Date().toISOString().slice(0, 10)}, commit ${commit}; ${machine}.${extent}`;
 }
 
