@@ -94,6 +94,10 @@ export function muslDocuments(arch: Architecture): string | undefined {
 function muslVersion(arch: Architecture): string {
   const documents = muslDocuments(arch);
   if (documents === undefined) return 'not known';
+  if (!documents.startsWith(project)) {
+    const { status, stdout } = spawnSync('dpkg-query', ['-W', '-f', `\${Version}`, 'musl-dev'], { encoding: 'utf8' });
+    if (status === 0) return stdout;
+  }
   const { stdout } = spawnSync('zcat', [join(documents, 'changelog.Debian.gz')], { encoding: 'utf8' });
   return /^musl \(([^)]+)\)/.exec(stdout ?? '')?.[1] ?? 'not known';
 }
