@@ -21,7 +21,8 @@ const own = ['portMappings', 'ipRanges', 'ips', 'mac'];
 /** What a runtime has to pass: their sources, internal/cri/server/sandbox_run.go and ocicni's ocicni.go. */
 const passedBy = {
   containerd: ['portMappings', 'bandwidth', 'dns', 'cgroupPath', 'io.kubernetes.cri.pod-annotations'],
-  'CRI-O': ['bandwidth', 'ipRanges', 'aliases', 'cgroupPath', 'io.kubernetes.cri.pod-annotations'],
+  // CRI-O maps ports of the host by itself: nobody misses them.
+  'CRI-O': ['portMappings', 'bandwidth', 'ipRanges', 'aliases', 'cgroupPath', 'io.kubernetes.cri.pod-annotations'],
 };
 
 /** Plugins of the reference that do nothing without a capability. */

@@ -185,7 +185,7 @@ for (const build of builds) {
             '-s',
             '10.1.0.0/24',
             '-d',
-            '198.51.100.0/24',
+            '1.0.0.0/8',
             '-m',
             'comment',
             '--comment',

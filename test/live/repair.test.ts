@@ -176,6 +176,15 @@ for (const build of builds) {
       { status: 0, stdout: 'nothing to repair\n' },
       'a port that somebody has put on another bridge stays there',
     );
+    host.run(['ip', 'link', 'set', port, 'master', 'rp1']);
+
+    // The file is another one by now: what was made by the old one is not to be changed.
+    const edited = { ...net, bridge: 'rp2', mtu: 1400 };
+    writeFileSync(host.outer('/run/net.d/10-net.conf'), JSON.stringify(edited));
+    t.match(repair(), { status: 0, stdout: 'nothing to repair\n' }, 'another bridge in the file');
+    writeFileSync(host.outer('/run/net.d/10-net.conf'), JSON.stringify({ ...edited, bridge: 'rp1' }));
+    t.match(repair(), { status: 0, stdout: 'nothing to repair\n' }, 'another MTU in the file');
+    t.ok(one.canReach('192.0.2.2'));
   });
 
   t.test(`${build.name}: repair masquerades by iptables`, { skip: missing('nft', 'iptables') }, async (t) => {

@@ -99,7 +99,11 @@ async function examine(host: Host, network: string | undefined, options: CliOpti
   for (const { conf, name } of look.node.networks.values()) {
     const bridge = look.node.links.find((link) => link.name === conf?.bridge);
     if (!conf || !bridge) continue; // before the first pod
-    const pods = look.node.attachments.filter((known) => known.network === name && known.link);
+    // Those on another bridge are told of one by one.
+    const pods = look.node.attachments.filter(
+      ({ network: whose, link }) =>
+        whose === name && link && (link.master === undefined || link.master === bridge.index),
+    );
     const subnets = conf.ipam && !('delegated' in conf.ipam) ? conf.ipam.ranges.flat().map(({ subnet }) => subnet) : [];
     const one = { ...look, conf, bridge, pods, subnets };
     all.push(...networkFindings(one), ...(await masqueradeFindings(one)), ...firewallFindings(one));

@@ -63,7 +63,8 @@ function probeOf({ conf, kernel, node }: NetworkLook, subnet: string, way: Way):
   const start = parseIp(subnet.slice(0, subnet.indexOf('/')));
   if (!start) return undefined;
   const [pod, other] = [2n, 3n].map((host) => formatIp({ ...start, value: start.value + host })) as [string, string];
-  const far = family === 4 ? '198.51.100.1' : '2001:db8:ffff::1'; // RFC 5737, RFC 3849
+  // None of those that are for examples: firewalls drop what nobody may have.
+  const far = family === 4 ? '1.1.1.1' : '2606:4700:4700::1111';
   if (way === 'out') return { family, iif: dev, oif: uplink, source: pod, destination: far, state: 'new' };
   if (way === 'back') return { family, iif: uplink, oif: dev, source: far, destination: pod, state: 'established' };
   if (kernel.sysctl('host', `net/bridge/bridge-nf-call-${family === 4 ? 'iptables' : 'ip6tables'}`) !== '1')

@@ -30,7 +30,7 @@ export function linkRepairs(living: Living): Repair[] {
   // Of a bridge that is there only what keeps pods from each other: its MAC address and its filters are somebody's choice by now.
   if (!link) repairs.push(...bridgeOps(conf, snapshot).map((op) => operation(op)));
   else if (!link.up) repairs.push(operation({ op: 'bridge.set', dev: link.name, up: true }));
-  for (const pod of pods) repairs.push(...portRepairs(conf, link, pod));
+  for (const pod of pods) repairs.push(...portRepairs(conf, pod));
   if (link && link.mac === bridgeMac(salt, link.name)) {
     // What one of its ports cannot take, none of them may send.
     const others = node.links.filter(
@@ -48,7 +48,7 @@ export function linkRepairs(living: Living): Repair[] {
 }
 
 /** A port that is on no bridge comes back to its own; one that somebody has put on another one is there because of that. */
-function portRepairs(conf: NetConf, bridge: LinkState | undefined, pod: Known): Repair[] {
+function portRepairs(conf: NetConf, pod: Known): Repair[] {
   const { link } = pod;
   if (!link) return [];
   const dev = link.name;
@@ -58,13 +58,20 @@ function portRepairs(conf: NetConf, bridge: LinkState | undefined, pod: Known): 
   if (link.master === undefined) {
     repairs.push(operation({ op: 'link.set', in: 'host', dev, master: conf.bridge }, dev));
     repairs.push(...portOps(conf, dev).map((op) => operation(op, dev)));
-  } else if (link.master !== bridge?.index) return repairs;
+  }
   if (!link.up) repairs.push(operation({ op: 'link.set', in: 'host', dev, up: true }, dev));
   return repairs;
 }
 
-/** What both ends were made with. */
-const mtuOf = (conf: NetConf, { peer, link }: Known): number => conf.mtu || (peer?.mtu ?? link?.mtu ?? 0);
+/** The kernel's default for a pair: ETH_DATA_LEN, linux/if_ether.h. */
+const defaultMtu = 1500;
+
+/**
+ * The MTU that the host's end should have: what it was made with or, if somebody has changed that, what the other end has. The configuration may be
+ * another one by now, and the container's end is the container's.
+ */
+const mtuOf = (conf: NetConf, { peer, link }: Known): number =>
+  link?.mtu === (conf.mtu || defaultMtu) ? link.mtu : (peer?.mtu ?? link?.mtu ?? defaultMtu);
 
 /** The gateway of a VLAN is behind a port of its own. */
 function vlanPortRepairs({ node, conf }: Living, gateway: LinkState | undefined): Repair[] {

@@ -59,18 +59,24 @@ export async function repairsOn(host: Host, kernel: Kernel, node: NodeState, net
   const repairs: Repair[] = [];
   for (const { name, conf } of node.networks.values()) {
     if (!conf || (network !== undefined && name !== network)) continue;
-    const living: Living = {
-      kernel,
-      node,
-      conf,
-      salt,
-      pods: node.attachments.filter((one) => one.network === name && one.link),
-    };
-    if (living.pods.length === 0) continue;
+    const pods = podsOf(node, conf);
+    if (pods.length === 0) continue;
+    const living: Living = { kernel, node, conf, salt, pods };
     repairs.push(...linkRepairs(living), ...(await firewallRepairs(living)));
   }
   // Networks may share a bridge, and the node.
   return repairs.filter(({ text }, i) => repairs.findIndex((one) => one.text === text) === i);
+}
+
+/**
+ * Pods that are on the network's bridge, or on none any more. Those on another one are there because somebody has put them there, or because the
+ * network was on it when they were made: then a bridge that is missing is a new one, for new pods.
+ */
+function podsOf({ attachments, links }: NodeState, { name, bridge }: NetConf): Known[] {
+  const index = links.find((link) => link.name === bridge)?.index;
+  const all = attachments.filter(({ network, link }) => network === name && link);
+  const isElsewhere = ({ link }: Known) => link?.master !== undefined && link.master !== index;
+  return index === undefined && all.some(isElsewhere) ? [] : all.filter((known) => !isElsewhere(known));
 }
 
 /** A network with pods. */

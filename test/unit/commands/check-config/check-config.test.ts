@@ -207,7 +207,6 @@ t.test('other networks of the node', async (t) => {
     [
       '1:69 warning ipam: 10.1.0.0/24 overlaps with 10.1.0.0/24 of one (/etc/cni/net.d/1.conf), which has another bridge: the node reaches only one of them',
       '1:69 warning ipam: 10.1.0.5-10.1.0.100 overlaps with 10.1.0.1-10.1.0.9 of two (/etc/cni/net.d/2.conf): two pods may get one address',
-      '1:185 warning capabilities.portMappings: CRI-O does not pass it, so it is as good as absent',
       '1:205 warning capabilities.mac: CRI-O does not pass it, so it is as good as absent',
     ],
   );
