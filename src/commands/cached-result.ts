@@ -9,6 +9,7 @@ import { inRoot } from './network-files.ts';
 export interface CachedPair {
   hostEnds: string[]; // names of interfaces of the host
   mac: string; // of the container's end
+  hostMacs: Record<string, string>; // of interfaces of the host, by name
 }
 
 /**
@@ -26,7 +27,10 @@ export function cachedPair({ network, containerID, ifname }: Attachment, options
     const all = (Array.isArray(interfaces) ? interfaces : []).filter(isObject) as Record<string, unknown>[];
     const own = all.find(({ name, sandbox }) => name === ifname && sandbox);
     const hostEnds = all.flatMap(({ name, sandbox }) => (sandbox || typeof name !== 'string' ? [] : [name]));
-    return typeof own?.mac === 'string' ? { hostEnds, mac: own.mac.toLowerCase() } : undefined;
+    const hostMacs: Record<string, string> = {};
+    for (const { name, mac, sandbox } of all)
+      if (!sandbox && typeof name === 'string' && typeof mac === 'string') hostMacs[name] = mac.toLowerCase();
+    return typeof own?.mac === 'string' ? { hostEnds, mac: own.mac.toLowerCase(), hostMacs } : undefined;
   } catch {
     return undefined;
   }

@@ -10,6 +10,8 @@ export interface CliOptions extends Partial<Record<AgentKey, string | undefined>
   subnet?: string | undefined;
   to?: string | undefined;
   follow?: boolean | undefined;
+  watch?: boolean | undefined;
+  svg?: string | undefined;
   file?: string | undefined;
   seconds?: string | undefined;
   prune?: boolean | undefined;
@@ -139,7 +141,16 @@ room.\n\n${aboutFile}`,
     about: `Prints each bridge of the configured networks with its ports: the pod's address, container, namespace, mapped ports and traffic, and \
 what is odd about it: no lease, no interface, down, another MAC address. A pod may be named by its name, with or without its namespace, by \
 an address, the host's interface, or the beginning of the container ID. The exit status is 1 when something is odd.`,
-    options: [dataDir],
+    options: [
+      dataDir,
+      { name: '--watch', short: '-w', about: 'looks again every two seconds', key: 'watch' },
+      {
+        name: '--svg',
+        value: 'FILE',
+        about: 'writes it as a drawing for a document; nothing but an earlier drawing is replaced',
+        key: 'svg',
+      },
+    ],
     example: { line: 'tsbridge show default/web-0', about: 'where does this pod hang?' },
     load: async () => (await import('./show/show.ts')).showCommand,
   },

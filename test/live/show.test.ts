@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
+import { run } from '../support/command.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
@@ -113,6 +114,69 @@ for (const build of builds) {
       });
     });
 
+    t.test('--svg: a drawing for a document', async (t) => {
+      const drawn = () => readFileSync(host.outer('/run/drawing.svg'), 'utf8');
+      t.strictSame(
+        [show('--svg', '/run/drawing.svg').status, show('--svg', '/run/drawing.svg').stdout],
+        [0, ''],
+        'twice',
+      );
+      const svg = drawn();
+      const read = 'import sys, xml.dom.minidom; print(xml.dom.minidom.parse(sys.argv[1]).documentElement.tagName)';
+      t.equal(run(['python3', '-c', read, host.outer('/run/drawing.svg')]), 'svg\n', 'is XML');
+      for (const word of ['sh0', '10.1.0.1/24', 'default/web-0', '10.1.0.2', 'ports tcp 8080 to 80', db.id]) {
+        t.ok(svg.includes(`>${word}`), word);
+      }
+      t.notOk(svg.includes('class="odd">'), 'nothing is odd');
+      t.strictSame(host.run(['sh', '-c', 'ls /run | grep drawing']), 'drawing.svg\n', 'nothing beside it');
+
+      writeFileSync(host.outer('/run/mine'), 'precious');
+      host.run(['ln', '-s', '/run/drawing.svg', '/run/link']);
+      for (const path of ['/run/mine', '/run/link', '/run']) {
+        const refused = show('--svg', path);
+        t.match(refused, {
+          status: 1,
+          stdout: '',
+          stderr: new RegExp(`^tsbridge show: ${path} is there, and is none of`),
+        });
+      }
+      t.equal(readFileSync(host.outer('/run/mine'), 'utf8'), 'precious');
+      t.match(show('--svg', '/run/none/x'), { status: 1, stderr: /cannot write \/run\/none\/x: ENOENT/ });
+      t.match(show('--svg', '/run/x', '--watch'), { status: 1, stderr: /do not go together/ });
+    });
+
+    t.test('--watch looks again and again', async (t) => {
+      const started = host.start([build.path, 'show', '--conf-dir', '/run/net.d', '--watch', '--json'], {
+        env: {},
+        timeoutMs: 60_000,
+      });
+      await new Promise((resolve) => setTimeout(resolve, 6000));
+      started.kill('SIGINT');
+      const { stdout } = await started.done;
+      const looks = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)[0].attachments.length);
+      t.ok(looks.length >= 2 && looks.every((count) => count === 2), JSON.stringify(looks));
+    });
+
+    t.test('a bridge that has another MAC address than when a pod was added', async (t) => {
+      const [{ address }] = host.ip('link', 'show', 'dev', 'sh0');
+      const interfaces = [
+        { name: 'sh0', mac: address.toUpperCase() },
+        { name: 'eth0', mac: '02:00:00:00:00:07', sandbox: web.netns },
+      ];
+      const cached = { containerId: web.id, networkName: 'shown', ifName: 'eth0', result: { interfaces } };
+      host.run(['mkdir', '-p', '/var/lib/cni/results']);
+      writeFileSync(host.outer(`/var/lib/cni/results/shown-${web.id}-eth0`), JSON.stringify(cached));
+      t.strictSame(JSON.parse(show('--json').stdout)[0].odd, [], 'the same');
+      host.run(['ip', 'link', 'set', 'sh0', 'address', '02:00:00:00:00:42']);
+      t.strictSame(JSON.parse(show('--json').stdout)[0].odd, [
+        `MAC changed: it was ${address} when default/web-0 was added`,
+      ]);
+      host.run(['ip', 'link', 'set', 'sh0', 'address', address]);
+    });
+
     t.test('what is odd', async (t) => {
       const [bridge] = JSON.parse(show('--json').stdout);
       const [webDev, dbDev] = bridge.attachments.map((one: { interface: string }) => one.interface);
@@ -144,6 +208,34 @@ for (const build of builds) {
       t.match(odd()[1], ['down: no frame crosses it'], 'the bridge is down');
     });
   });
+
+  t.test(
+    `${build.name}: namespaces that are not where most runtimes have them`,
+    { skip: missing('nft') },
+    async (t) => {
+      const { host, show } = await node(t, build.path);
+      const netnsOf = () =>
+        JSON.parse(show('--json').stdout)[0].attachments.map(({ netns }: { netns: string }) => netns);
+      const pod = host.container('elsewhere');
+      const started = pod.start(['sleep', '60']);
+      host.run([
+        'sh',
+        '-ec',
+        'mkdir /run/user; touch /run/user/ns; mount --bind /run/netns/elsewhere /run/user/ns; umount /run/netns/elsewhere; rm /run/netns/elsewhere',
+      ]);
+      const added = host.cni({ command: 'ADD', containerID: 'elsewhere', netns: '/run/user/ns', conf });
+      t.equal(added.status, 0, added.stdout);
+      t.match(netnsOf(), [/^\/proc\/\d+\/ns\/net$/], 'by a process in it');
+      started.kill();
+      await started.done;
+      t.match(netnsOf(), [/^nsid \d+$/], 'nobody knows where');
+      const interfaces = [{ name: 'eth0', mac: '02:00:00:00:00:07', sandbox: '/run/user/ns' }];
+      host.run(['mkdir', '-p', '/var/lib/cni/results']);
+      writeFileSync(host.outer('/var/lib/cni/results/any'), JSON.stringify({ result: { interfaces } }));
+      writeFileSync(host.outer('/var/lib/cni/results/odd'), '{');
+      t.strictSame(netnsOf(), ['/run/user/ns'], 'as the runtime has told');
+    },
+  );
 
   t.test(`${build.name}: pods of the reference plugins`, { skip: missing('nft') }, async (t) => {
     const { host, show } = await node(t, build.path);

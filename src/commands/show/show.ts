@@ -2,6 +2,7 @@ import { CniError, code } from '../../cni/error.ts';
 import type { Host } from '../../host.ts';
 import { openKernel } from '../../kernel/open-kernel.ts';
 import { Survey } from '../../kernel/survey.ts';
+import { sleep } from '../../linux/system-calls.ts';
 import { silent } from '../../log/logger.ts';
 import type { LinkStatistics } from '../../netlink/link-statistics.ts';
 import { hostVethMac } from '../../plan/addresses.ts';
@@ -9,10 +10,13 @@ import { showPort } from '../../plan/op.ts';
 import type { LinkState, VlanState } from '../../plan/state.ts';
 import { nodeSalt } from '../../verbs/add/node-salt.ts';
 import { bridgePortsMax } from '../../verbs/status.ts';
-import { cachedNamespaces } from '../cached-result.ts';
+import { cachedNamespaces, cachedPair } from '../cached-result.ts';
 import type { CliOptions } from '../command-table.ts';
 import { bare, type Known, type NodeState, readNode } from '../node-state.ts';
+import { columnsOf } from '../text/page.ts';
 import { styleFor } from '../text/style.ts';
+import { writeOwnFile } from '../text/write-file.ts';
+import { drawBridges, drawingMark } from './drawing.ts';
 import { showBridges } from './tree.ts';
 
 /** A bridge with what hangs on it. */
@@ -47,16 +51,44 @@ export interface ShownAttachment {
   odd: string[];
 }
 
+/** How often --watch looks again. */
+const watchMs = 2000;
+
 /**
- * `tsbridge show [network|bridge|pod]`: the bridges and who is on them. Exit status 1 when something is odd. Throws CniError when there is
- * nothing of that name.
+ * `tsbridge show [network|bridge|pod]`: the bridges and who is on them. Exit status 1 when something is odd. With --watch again and again, until a
+ * signal ends it or nobody reads it any more. Throws CniError when there is nothing of that name.
  */
 export async function showCommand(host: Host, wanted: string | undefined, options: CliOptions): Promise<number> {
+  if (options.watch && options.svg !== undefined) throw wrong('--watch and --svg do not go together');
+  const style = styleFor(host);
+  const textOf = (shown: readonly ShownBridge[]) =>
+    options.json ? `${JSON.stringify(shown, null, options.watch ? 0 : 4)}\n` : showBridges(shown, style);
+  if (options.watch) {
+    const isTerminal = columnsOf(host) < Number.POSITIVE_INFINITY;
+    for (;;) {
+      const text = textOf(await lookAt(host, wanted, options));
+      // ECMA-48: home, each line up to its end, then what is left of the screen. Not cleared first, which flickers.
+      const frame = isTerminal ? `\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J` : options.json ? text : `${text}\n`;
+      if (!host.stdout(frame)) return 0;
+      sleep(watchMs);
+    }
+  }
+  const shown = await lookAt(host, wanted, options);
+  if (options.svg !== undefined) writeOwnFile(options.svg, drawBridges(shown), drawingMark);
+  else host.stdout(textOf(shown));
+  return shown.some(({ odd, attachments }) => odd.length > 0 || attachments.some((one) => one.odd.length > 0)) ? 1 : 0;
+}
+
+const wrong = (problem: string, details?: string) =>
+  new CniError(code.invalidNetworkConfig, problem, details === undefined ? {} : { details });
+
+async function lookAt(host: Host, wanted: string | undefined, options: CliOptions): Promise<ShownBridge[]> {
   using kernel = openKernel({ sys: host.sys, log: silent });
   using survey = new Survey(host.sys);
   const node = await readNode(host, kernel, options);
   const look: Look = {
     node,
+    options,
     salt: nodeSalt(host, kernel),
     statistics: survey.statistics(),
     vlans: node.links.some(({ vlanFiltering }) => vlanFiltering) ? survey.vlans() : new Map(),
@@ -67,17 +99,17 @@ export async function showCommand(host: Host, wanted: string | undefined, option
   };
   const bridges = bridgesOf(look, (link) => kernel.addresses('host', link.index).map(({ prefix }) => prefix));
   const shown = wanted === undefined ? bridges : bridges.flatMap((bridge) => matching(bridge, wanted));
-  if (shown.length === 0 && wanted !== undefined) {
-    throw new CniError(code.invalidNetworkConfig, `no network, bridge or pod ${JSON.stringify(wanted)}`, {
-      details: bridges.length === 0 ? 'there is none' : `there are ${bridges.map(({ bridge }) => bridge).join(', ')}`,
-    });
+  if (shown.length === 0 && wanted !== undefined && !options.watch) {
+    const there =
+      bridges.length === 0 ? 'there is none' : `there are ${bridges.map(({ bridge }) => bridge).join(', ')}`;
+    throw wrong(`no network, bridge or pod ${JSON.stringify(wanted)}`, there);
   }
-  host.stdout(options.json ? `${JSON.stringify(shown, null, 4)}\n` : showBridges(shown, styleFor(host)));
-  return shown.some(({ odd, attachments }) => odd.length > 0 || attachments.some((one) => one.odd.length > 0)) ? 1 : 0;
+  return shown;
 }
 
 interface Look {
   node: NodeState;
+  options: CliOptions;
   salt: string;
   statistics: ReadonlyMap<number, LinkStatistics>;
   vlans: ReadonlyMap<number, VlanState[]>;
@@ -112,6 +144,7 @@ function bridgesOf(look: Look, addressesOf: (link: LinkState) => string[]): Show
     if (link && link.kind !== 'bridge') odd.push(`${name} is no bridge, but ${link.kind ?? 'a physical interface'}`);
     if (link && !link.up) odd.push('down: no frame crosses it');
     if (!link && name !== '' && own.length > 0) odd.push('gone, but there are leases');
+    if (link) odd.push(...otherMac(look, link, own));
     return {
       bridge: name,
       networks: [...new Set([...configured, ...own.map(({ network }) => network)])].sort(),
@@ -130,6 +163,16 @@ function bridgesOf(look: Look, addressesOf: (link: LinkState) => string[]): Show
       attachments: own.map((known) => attachmentOf(look, known, link)).sort(byAddress),
     };
   });
+}
+
+/** What the runtime has kept of each ADD says what MAC address the bridge had then; a bridge of ours keeps it for good. */
+function otherMac({ options }: Look, { name, mac }: LinkState, own: readonly Known[]): string[] {
+  for (const known of own) {
+    const then = known.link && cachedPair(known, options)?.hostMacs[name];
+    if (then !== undefined && then !== mac)
+      return [`MAC changed: it was ${then} when ${known.pod || known.containerID} was added`];
+  }
+  return [];
 }
 
 function attachmentOf(look: Look, known: Known, bridge: LinkState | undefined): ShownAttachment {
