@@ -10,7 +10,14 @@ export const varying: { name: string; pattern: RegExp; instead: string }[] = [
   { name: "nft's counters", pattern: /packets \d+ bytes \d+/g, instead: '<traffic>' },
   { name: 'states of neighbours', pattern: /\b(REACHABLE|STALE|DELAY|PROBE)\b/g, instead: '<state>' },
   { name: 'counters', pattern: /\b\d+ packets?, [\d.]+ k?B\b/g, instead: '<traffic>' },
-  { name: 'ages', pattern: /\b\d+ s\b/g, instead: '<age>' },
+  {
+    name: 'what trace counts',
+    pattern: /\b\d+ packets?(?= (?:out|to route|let|by)\b)|(?<=out, )\d+(?= in)/g,
+    instead: '<n>',
+  },
+  { name: 'times of a call', pattern: /^ +[\d.]+ +\+[\d.]+ {2}| {2}slowest$/gm, instead: '' },
+  { name: 'dates', pattern: /\b\d{4}-\d{2}-\d{2} [\d:.]+Z/g, instead: '<date>' },
+  { name: 'ages', pattern: /\b\d+(\.\d+)? s\b/g, instead: '<age>' },
   // The columns of a table follow from what is in them.
   { name: 'the width of columns', pattern: / {3,}/g, instead: '  ' },
 ];
