@@ -191,6 +191,7 @@ export class Agent {
   private decision(): Decision {
     this.socket ??= NetlinkSocket.open(systemCalls, protocol.ROUTE);
     const state = readPodRouteState(this.socket, vxlanDevices);
+    this.feed.hasAddresses(new Set(state.addresses.map(({ prefix }) => prefix.replace(/\/.*/, ''))));
     const { own } = this.nodes;
     if (!own) throw new Error(`there is no node ${this.settings.node}`);
     const guarded = [process.env.KUBERNETES_SERVICE_HOST ?? '', this.feed.serverHost];

@@ -3,6 +3,7 @@ import https, { type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 // NB: not the whole client, whose other parts open terminals, copy files and make web sockets.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import { formatIp, parseIp } from '../ip/address.ts';
 import { type ClusterNode, parseNode } from './node-object.ts';
 import type { Settings } from './settings.ts';
 
@@ -49,7 +50,13 @@ export class NodeFeed {
   private readonly signal: AbortSignal;
   private config: KubeConfig | undefined;
   private mustList = true;
+  /** Of the last list or event: where to go on, however a watch has ended. */
+  private version = '';
   private watching: AbortController | undefined;
+  private watchedMs = 0; // how long the last watch was open
+  private localAddress: string | undefined; // of the watch's connection
+  /** The host in the address of the API server; it is remembered while that cannot be reached. */
+  serverHost = '';
 
   constructor(settings: Settings, events: NodeEvents, signal: AbortSignal) {
     this.settings = settings;
@@ -63,42 +70,48 @@ export class NodeFeed {
     this.watching?.abort();
   }
 
+  /** The host has these addresses, as formatIp has them. A connection from one that it has no more is dead, and nobody says so. */
+  hasAddresses(present: ReadonlySet<string>): void {
+    const ip = parseIp(this.localAddress ?? '');
+    if (ip && !present.has(formatIp(ip))) this.watching?.abort();
+  }
+
   /** Goes on until the signal. */
   async run(): Promise<void> {
     let pauseMs = firstPauseMs;
-    let version = '';
     while (!this.signal.aborted) {
+      this.watchedMs = 0;
+      let isWell = true;
       try {
-        if (this.mustList) {
-          const { nodes, resourceVersion } = await this.list();
-          this.mustList = false;
-          version = resourceVersion;
-          if (!this.events.listed(nodes)) {
-            this.mustList = true;
-            throw new Error(
-              `the list of ${nodes.length} nodes does not have ${this.settings.node}: it is not believed`,
-            );
-          }
-        }
-        const started = performance.now();
-        version = await this.watch(version);
-        // A server that ends every watch at once is not asked without end.
-        if (performance.now() - started > 1000) pauseMs = firstPauseMs;
-        else await this.pause(pauseMs);
+        if (this.mustList) await this.listAnew();
+        await this.watch();
       } catch (error) {
         if (this.signal.aborted) return;
-        if (error instanceof ApiError && error.status === GONE) {
-          this.mustList = true;
-          await this.pause(firstPauseMs);
-          continue;
+        isWell = false;
+        if (isForgotten(error)) this.mustList = true;
+        else {
+          // What was read of files may have changed: certificates, the cluster's own address.
+          this.config = undefined;
+          this.events.failed(error as Error);
         }
-        // What was read of files may have changed: certificates, the cluster's own address.
-        this.close();
-        this.events.failed(error as Error);
-        await this.pause(pauseMs);
-        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
       }
+      // A watch that has lived is a server that answers, however it ended; one that ends every watch at once is not asked without end.
+      if (this.watchedMs > 1000) {
+        pauseMs = firstPauseMs;
+        if (isWell) continue;
+      }
+      await this.pause(pauseMs);
+      pauseMs = Math.min(2 * pauseMs, longestPauseMs);
     }
+  }
+
+  private async listAnew(): Promise<void> {
+    const { nodes, resourceVersion } = await this.list();
+    if (!this.events.listed(nodes)) {
+      throw new Error(`the list of ${nodes.length} nodes does not have ${this.settings.node}: it is not believed`);
+    }
+    this.mustList = false;
+    this.version = resourceVersion;
   }
 
   /** All nodes, once. */
@@ -123,43 +136,49 @@ export class NodeFeed {
     }
   }
 
-  /** Watches until the server ends it, and gives the version to go on from. */
-  private async watch(since: string): Promise<string> {
+  /** Watches until the server ends it. */
+  private async watch(): Promise<void> {
     const { least, most } = watchSeconds;
     const query = new URLSearchParams({
       watch: 'true',
       allowWatchBookmarks: 'true',
-      resourceVersion: since,
+      resourceVersion: this.version,
       timeoutSeconds: String(Math.round(least + Math.random() * (most - least))),
     });
     this.watching = new AbortController();
     const { signal } = this.watching;
-    let version = since;
+    let openedMs: number | undefined;
     try {
       const both = AbortSignal.any([signal, this.signal]);
       const response = await this.get(`/api/v1/nodes?${query}`, both, this.settings.watchIdleMs);
-      for await (const line of linesOf(response)) version = this.event(line) ?? version;
+      openedMs = performance.now();
+      this.localAddress = response.socket.localAddress;
+      for await (const line of linesOf(response)) this.event(line);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
       this.watching = undefined;
+      this.localAddress = undefined;
+      if (openedMs !== undefined) this.watchedMs = performance.now() - openedMs;
     }
-    return version;
   }
 
-  /** Gives the version of the event. Throws ApiError. */
-  private event(line: string): string | undefined {
+  /** Throws ApiError. */
+  private event(line: string): void {
     const { type, object } = JSON.parse(line) as { type?: unknown; object?: Record<string, unknown> };
     this.events.alive();
     if (type === 'ERROR') {
       const { code, message } = object ?? {};
       throw new ApiError(typeof code === 'number' ? code : 500, `the watch ended: ${String(message)}`);
     }
+    const { resourceVersion } = (object?.metadata ?? {}) as { resourceVersion?: unknown };
+    if (typeof resourceVersion === 'string' && isOlder(resourceVersion, this.version)) {
+      throw new ApiError(GONE, `the server went back from version ${this.version} to ${resourceVersion}`);
+    }
     const node = type === 'BOOKMARK' ? undefined : parseNode(object);
     if (node && type === 'DELETED') this.events.deleted(node.name);
     else if (node && (type === 'ADDED' || type === 'MODIFIED')) this.events.changed(node);
-    const { resourceVersion } = (object?.metadata ?? {}) as { resourceVersion?: unknown };
-    return typeof resourceVersion === 'string' ? resourceVersion : undefined;
+    if (typeof resourceVersion === 'string') this.version = resourceVersion;
   }
 
   private async text(path: string): Promise<string> {
@@ -179,6 +198,7 @@ export class NodeFeed {
     this.config ??= loadConfig(this.settings.kubeconfig);
     const server = this.config.getCurrentCluster()?.server;
     if (!server) throw new Error('the kubeconfig names no cluster: give --kubeconfig');
+    this.serverHost = hostOf(server);
     const options: RequestOptions = { headers: { accept: 'application/json', 'user-agent': 'tsbridge-agent' }, signal };
     await this.config.applyToHTTPSOptions(options);
     const url = `${server.replace(/\/+$/, '')}${path}`;
@@ -200,22 +220,25 @@ export class NodeFeed {
     throw new ApiError(response.statusCode ?? 0, `GET ${url.split('?')[0]}: ${response.statusCode} ${said}`);
   }
 
-  /** The host in the address of the API server, as far as that is known. */
-  get serverHost(): string {
-    try {
-      return new URL(this.config?.getCurrentCluster()?.server ?? '').hostname.replace(/^\[|\]$/g, '');
-    } catch {
-      return '';
-    }
-  }
-
-  private close(): void {
-    this.config = undefined;
-  }
-
   /** Waits so long, or less: agents that lost the server together do not come back together. */
   private pause(ms: number): Promise<void> {
     return sleep(ms * (0.5 + Math.random() / 2), undefined, { signal: this.signal }).catch(() => {});
+  }
+}
+
+/** Whether the server no longer has what came after our version, or does not have it yet, as one that was restored from a backup. */
+const isForgotten = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  (error.status === GONE || (error.status === 504 && /resource version/i.test(error.message)));
+
+/** Versions of one server are numbers that grow. What is no number is not compared. */
+const isOlder = (a: string, b: string): boolean => /^\d+$/.test(a) && /^\d+$/.test(b) && BigInt(a) < BigInt(b);
+
+function hostOf(server: string): string {
+  try {
+    return new URL(server).hostname.replace(/^\[|\]$/g, '');
+  } catch {
+    return '';
   }
 }
 

@@ -4,6 +4,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -22,7 +23,9 @@ export function putFile(path: string, content: Uint8Array, mode: number): boolea
   mkdirSync(directory, { recursive: true, mode: 0o755 });
   // A name that neither a runtime takes for a configuration, nor another agent for its own.
   const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}`);
-  rmSync(temporary, { force: true });
+  // An agent that was killed while it wrote has left its own: nobody else is at it now.
+  const left = readdirSync(directory).filter((name) => name.startsWith(`.${basename(path)}.tmp-`));
+  for (const name of left) rmSync(join(directory, name), { force: true });
   try {
     const fd = openSync(temporary, 'wx', mode);
     try {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { Cluster, type ClusterOptions, clusterPlan, type Family } from '../../support/kube/cluster.ts';
-import { type ClusterPod, seenFrom, serve } from '../../support/kube/cluster-node.ts';
+import { type ClusterNode, type ClusterPod, seenFrom, serve } from '../../support/kube/cluster-node.ts';
 import { missing } from '../../support/requirements.ts';
 
 // Three nodes, each with its agent and with the plugin that this has installed: every pod reaches every other, and is seen as itself.
@@ -68,7 +68,7 @@ for (const { name, options, ways, mtu } of rows) {
               : {
                   dst: other.range(f),
                   dev: `tsbridge.vx${f}`,
-                  gateway: clusterPlan[f].range(other.number).replace('/64', '').replace('/24', ''),
+                  gateway: nextHop(other, f),
                 },
           ),
           `${node.name} has a route to each of the others, IPv${f}`,
@@ -81,6 +81,16 @@ for (const { name, options, ways, mtu } of rows) {
     for (const from of pods) await largestPacketsPass(t, cluster, from, pods, mtu);
     t.strictSame(cluster.api.beyondRights, [], 'nodes were read, and nothing else was asked');
   });
+}
+
+/** Behind the tunnel: the first address of the range, which no pod has, or IPv6's link-local address, which follows from the MAC address. */
+function nextHop(other: ClusterNode, family: Family): string {
+  if (family === 4) return clusterPlan[4].range(other.number).replace('/24', '');
+  const [{ address }] = other.host.ip('link', 'show', 'tsbridge.vx6');
+  const [a = 0, b, c, d, e, f] = (address as string).split(':').map((byte) => Number.parseInt(byte, 16));
+  const bytes = [a ^ 2, b, c, 0xff, 0xfe, d, e, f].map((byte) => (byte ?? 0).toString(16).padStart(2, '0'));
+  const groups = [0, 2, 4, 6].map((n) => `${bytes[n]}${bytes[n + 1]}`);
+  return new URL(`http://[fe80::${groups.join(':')}]`).hostname.slice(1, -1);
 }
 
 async function everyPodReachesEveryOther(t: Test, cluster: Cluster, pods: ClusterPod[]): Promise<void> {

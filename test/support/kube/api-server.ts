@@ -21,6 +21,8 @@ interface Watch {
   response: ServerResponse;
   bookmarks: boolean;
   muted: boolean;
+  /** The version that it goes on from: what is not later is none of its business either. */
+  since: number;
   /** Asked for by a field selector: the others are none of its business. */
   only: string | undefined;
 }
@@ -82,7 +84,8 @@ export class ApiServer {
     this.store.listen((event) => {
       const { type, object } = event;
       for (const watch of this.watches)
-        if (watch.only === undefined || watch.only === object.metadata.name) this.send(watch, { type, object });
+        if (event.version > watch.since && (watch.only === undefined || watch.only === object.metadata.name))
+          this.send(watch, { type, object });
     });
   }
 
@@ -262,7 +265,7 @@ export class ApiServer {
       return;
     }
     const only = onlyName(query);
-    const watch: Watch = { response, bookmarks: query.allowWatchBookmarks === 'true', muted: false, only };
+    const watch: Watch = { response, bookmarks: query.allowWatchBookmarks === 'true', muted: false, since, only };
     const first =
       since === 0 ? this.store.list().map((object) => ({ type: 'ADDED', object })) : this.store.after(since);
     for (const { type, object } of first)

@@ -78,6 +78,13 @@ export class Store {
     this.history.length = 0;
   }
 
+  /** Is what it was some changes ago, as after a restore from a backup: versions that were given before are given again. */
+  restore(changes: number): void {
+    this.version -= changes;
+    this.oldest = this.version;
+    this.history.length = 0;
+  }
+
   isGone(version: number): boolean {
     return version < this.oldest;
   }

@@ -177,6 +177,18 @@ t.test('a version that is forgotten is gone, told in either way', { skip }, asyn
   t.match(await ask(api, '/api/v1/nodes?watch=true&resourceVersion=1001'), { status: 410, body: { code: 410 } });
 });
 
+t.test('a server that was restored from a backup is silent for those who know more than it', { skip }, async (t) => {
+  const api = await serverWith(t, 'a', 'b', 'c');
+  const ahead = watch(api, '&resourceVersion=1003&allowWatchBookmarks=true');
+  await ahead.opened;
+  await until(() => api.openWatches === 1);
+  api.store.restore(2);
+  api.store.put(nodeObject('d'));
+  api.bookmark();
+  await until(() => ahead.lines.length === 1);
+  t.strictSame(ahead.said(), ['BOOKMARK 1002']);
+});
+
 t.test('bad days', { skip }, async (t) => {
   const api = await serverWith(t, 'a');
   await t.test('a list is empty by mistake, so many times', async (t) => {
