@@ -131,7 +131,7 @@ function planDevice(family: Family, peers: readonly Peer[], wanted: Wanted, stat
       ...nothing,
       after: (held) => {
         const isUsed = state.routes.some(({ oif, gw }) => oif === link.index && gw !== undefined && held.has(gw));
-        return isUsed || !wanted.removes ? [] : [{ op: 'link.del', dev: name }];
+        return isUsed ? [] : [{ op: 'link.del', dev: name }];
       },
     };
   }
