@@ -9,7 +9,7 @@ import { vxlanDevices } from '../plan/pod-routes/devices.ts';
 import { showPodRouteOp } from '../plan/pod-routes/op.ts';
 import { NodeFeed } from './api.ts';
 import { readTemplate, renderConflist } from './conflist.ts';
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, type Memo } from './decide.ts';
 import { executableToInstall, Installation, putConflist, shadowedBy } from './install.ts';
 import { KnownNodes } from './known-nodes.ts';
 import type { Log } from './log.ts';
@@ -43,6 +43,7 @@ export class Agent {
   private relistTimer: NodeJS.Timeout | undefined;
   private retryMs = firstRetryMs;
   private syncingSinceMs: number | undefined;
+  private readonly memo: Memo = {};
   private apiError = '';
   private lastSyncMs = 0;
   private lastEventMs = performance.now();
@@ -195,7 +196,16 @@ export class Agent {
     const { own } = this.nodes;
     if (!own) throw new Error(`there is no node ${this.settings.node}`);
     const guarded = [process.env.KUBERNETES_SERVICE_HOST ?? '', this.feed.serverHost];
-    return decide(this.nodes.all(), own, state, this.settings, guarded, this.nodes.isSure);
+    return decide(
+      this.nodes.all(),
+      own,
+      state,
+      this.settings,
+      guarded,
+      this.nodes.isSure,
+      this.memo,
+      this.nodes.version,
+    );
   }
 
   /** Gives how much of it failed. */

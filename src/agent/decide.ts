@@ -1,9 +1,9 @@
 import { type Ip, parseIp } from '../ip/address.ts';
-import { mustPrefix, type Prefix } from '../ip/prefix.ts';
+import { formatPrefix, mustPrefix, type Prefix } from '../ip/prefix.ts';
 import { vxlanOverhead } from '../plan/pod-routes/devices.ts';
 import { type Plan, planPodRoutes } from '../plan/pod-routes/plan.ts';
 import type { PodRouteState } from '../plan/pod-routes/state.ts';
-import { assess, type OwnNode, readOwnNode } from './cluster.ts';
+import { assess, type ClusterView, type OwnNode, readOwnNode } from './cluster.ts';
 import type { ConflistFacts } from './conflist.ts';
 import { type HostFacts, hostFacts } from './host-facts.ts';
 import type { ClusterNode } from './node-object.ts';
@@ -19,7 +19,16 @@ export interface Decision {
   others: number; // nodes beside this one
 }
 
-/** From the nodes and the host as they are to what shall be done. Pure. `guarded`: further addresses that no range may take, the API server's. */
+/** The last view of the cluster, and what it was made of: most looks at the host find both as they were. */
+export interface Memo {
+  key?: string;
+  view?: ClusterView;
+}
+
+/**
+ * From the nodes and the host as they are to what shall be done. Pure. `guarded`: further addresses that no range may take, the API
+ * server's. `version`: another one whenever `nodes` are others, for the memo.
+ */
 export function decide(
   nodes: Iterable<ClusterNode>,
   self: ClusterNode,
@@ -27,11 +36,21 @@ export function decide(
   settings: Settings,
   guarded: readonly string[],
   removes: boolean,
+  memo: Memo = {},
+  version = 0,
 ): Decision {
   const all = [...nodes];
   const own = readOwnNode(self, settings);
   const facts = hostFacts(state, own.addresses, own.ranges, settings);
-  const view = assess(all, own, facts, ipsOf(guarded), settings);
+  const key = [
+    version,
+    ...own.ranges.map(formatPrefix),
+    ...[...facts.own, '', ...facts.gateways, '', ...guarded, ''],
+    ...facts.connected.map(formatPrefix),
+  ].join(' ');
+  if (key !== memo.key || !memo.view) memo.view = assess(all, own, facts, ipsOf(guarded), settings);
+  memo.key = key;
+  const { view } = memo;
   const { mode, vni, vxlanPort, node } = settings;
   const plan = planPodRoutes(
     { node, ranges: own.ranges, peers: view.peers, mode, vni, port: vxlanPort, uplinks: facts.uplinks, removes },

@@ -13,6 +13,8 @@ export class KnownNodes {
   private readonly missing = new Map<string, number>();
   private firstListMs: number | undefined;
   private confirmed = false;
+  /** Another number whenever nodes are others than before. */
+  version = 0;
 
   constructor(self: string, delayMs: number) {
     this.self = self;
@@ -33,6 +35,7 @@ export class KnownNodes {
     for (const name of this.missing.keys())
       if (nodes.some((node) => node.name === name) || !next.has(name)) this.missing.delete(name);
     this.nodes = next;
+    this.version++;
     if (this.firstListMs === undefined) this.firstListMs = nowMs;
     else if (nowMs - this.firstListMs >= this.delayMs) this.confirmed = true;
     return true;
@@ -44,13 +47,16 @@ export class KnownNodes {
     const before = this.nodes.get(node.name);
     if (before && isSameNode(before, node)) return false;
     this.nodes.set(node.name, node);
+    this.version++;
     return true;
   }
 
   /** Says whether that makes a difference. The own node's object goes when somebody deletes it: what this machine has stays as it is. */
   deleted(name: string): boolean {
     this.missing.delete(name);
-    return name !== this.self && this.nodes.delete(name);
+    if (name === this.self || !this.nodes.delete(name)) return false;
+    this.version++;
+    return true;
   }
 
   get own(): ClusterNode | undefined {

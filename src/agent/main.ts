@@ -98,7 +98,7 @@ async function dryRun(host: Host, agent: Agent, asJson: boolean): Promise<number
     );
     return 0;
   }
-  for (const { node, problem, what } of problems) host.stderr(`${node}: ${problem} ${what}\n`);
+  for (const { node, problem, what } of problems) host.stderr(`${oneLine(`${node}: ${problem} ${what}`)}\n`);
   const lines = [
     ...(agent.installs ? [`install -m 755 ${agent.installs.from} ${agent.installs.to}`] : []),
     ...plan.ops.map(showPodRouteOp),

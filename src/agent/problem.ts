@@ -16,6 +16,7 @@ export const problems = {
   'address-in-range': 'has an address in the range of pods: refused',
   'not-on-link': 'is not on the same link, and the mode is direct: no route',
   'no-uplink': 'cannot be reached by VXLAN: this node has no address of that family to send from',
+  'name-taken': 'has a name that gives the MAC address of another node that is older: no route through VXLAN',
   'foreign-route': 'has a route that somebody else has made: it stays as it is',
   'foreign-device': 'cannot be reached by VXLAN: there is a device of that name that is not ours',
   held: 'is not in the list (any more): its routes stay until that is sure',

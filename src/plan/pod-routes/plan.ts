@@ -26,6 +26,7 @@ export interface Uplink {
 export interface Wanted {
   node: string; // the own one
   ranges: readonly Prefix[]; // its own
+  /** Of two that cannot both have something, the first one has it. */
   peers: readonly Peer[];
   mode: Mode;
   vni: number;
@@ -38,7 +39,7 @@ export interface Wanted {
 /** A peer that there is no way to, or not the one that was asked for. */
 export interface Obstacle {
   node: string;
-  problem: 'not-on-link' | 'no-uplink' | 'foreign-route' | 'foreign-device';
+  problem: 'not-on-link' | 'no-uplink' | 'foreign-route' | 'foreign-device' | 'name-taken';
   what: string;
 }
 
@@ -58,13 +59,19 @@ export function planPodRoutes(wanted: Wanted, state: PodRouteState): Plan {
   const byFamily: Record<Family, Peer[]> = { 4: [], 6: [] };
   const routes = new Map<string, { route: PodRoute; node: string }>();
   const counts: Plan['routes'] = { direct: { 4: 0, 6: 0 }, vxlan: { 4: 0, 6: 0 } };
+  /** Whose a MAC address is: two names may give one, above all to somebody who looks for such names. */
+  const owners = new Map([[nodeMac(wanted.node), wanted.node]]);
   for (const peer of wanted.peers) {
+    const mac = nodeMac(peer.node);
+    const owner = owners.get(mac) ?? peer.node;
+    owners.set(mac, owner);
     const uplink = uplinks[peer.family];
     const { node, family } = peer;
     const isOnLink = uplink?.onLink.some((prefix) => contains(prefix, addressOf(peer))) ?? false;
     if (uplink && mode !== 'vxlan' && isOnLink) {
       for (const dst of peer.ranges) routes.set(dst, { route: { dst, gw: peer.address, dev: uplink.dev }, node });
     } else if (mode === 'direct') obstacles.push({ node, problem: 'not-on-link', what: peer.address });
+    else if (owner !== node) obstacles.push({ node, problem: 'name-taken', what: `${mac} of ${owner}` });
     else if (!uplink) obstacles.push({ node, problem: 'no-uplink', what: peer.address });
     else byFamily[family].push(peer);
   }

@@ -394,6 +394,22 @@ const rows: Row[] = [
     problems: ['n2 address-in-range 10.244.3.9', 'n2 no-address 10.244.2.0/24', 'n3 not-on-link 198.51.100.3'],
   },
   {
+    // Found by looking for them among millions of names, as somebody else would.
+    name: 'two names that give one MAC address: the older one',
+    nodes: [
+      s1,
+      node('x38zcq', ['10.244.9.0/24'], ['198.51.100.9'], '2027'),
+      node('x2y2da', ['10.244.8.0/24'], ['198.51.100.8'], '2026'),
+    ],
+    ops: [
+      ...device4,
+      `bridge fdb add ${nodeMac('x2y2da')} dev tsbridge.vx4 dst 198.51.100.8 self permanent`,
+      `ip neigh replace 10.244.8.0 lladdr ${nodeMac('x2y2da')} dev tsbridge.vx4 nud permanent`,
+      'ip route add 10.244.8.0/24 via 10.244.8.0 dev tsbridge.vx4 onlink proto 217',
+    ],
+    problems: [`x38zcq name-taken ${nodeMac('x38zcq')} of x2y2da`],
+  },
+  {
     name: 'routes of ours that are doubled, or have another metric',
     nodes: [s1, s2],
     state: withRoutes(ours('10.244.2.0/24', '192.0.2.12', 2), ours('10.244.2.0/24', '192.0.2.99', 2, { priority: 5 })),
