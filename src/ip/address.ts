@@ -85,6 +85,10 @@ export function parseIp(text: string): Ip | undefined {
   return ip;
 }
 
+/** Whether a text is an address: for whoever asks it of thousands, and does not need the number. */
+export const isIp = (text: string): boolean =>
+  text.includes(':') ? read(text) !== undefined : parseV4(text) !== undefined;
+
 /** One call meets the same few addresses again and again; a walk through a store meets thousands, once each. */
 const known = new Map<string, Ip>();
 const mostKnown = 64;

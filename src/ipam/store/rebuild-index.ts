@@ -1,5 +1,5 @@
 import { engine } from '#engine';
-import { parseIp } from '../../ip/address.ts';
+import { isIp } from '../../ip/address.ts';
 import { close, fstat, lstatIfThere, readdir, unlink } from '../../linux/files.ts';
 import type { Entry } from './index-entry.ts';
 import { errnoOf } from './io-failure.ts';
@@ -38,7 +38,7 @@ export function walk(
   for (const name of names) {
     // Every name that may be an address; 'lock' and 'last_reserved_ip.0' are none.
     const first = name.charCodeAt(0);
-    if (!((first >= 48 && first <= 57) || name.includes(':')) || !parseIp(name)) continue;
+    if (!((first >= 48 && first <= 57) || name.includes(':')) || !isIp(name)) continue;
     const lease = inspect(place, name, interrupted);
     if (!lease) continue;
     const hash = place.hash(lease.owner.containerID, lease.owner.ifname);
@@ -97,6 +97,12 @@ export function removeNobodys(place: Place, path: string, why: string): boolean 
 }
 
 function entryFor(place: Place, leases: Seen[], old: Entry | undefined): Entry {
+  const [first] = leases;
+  // Nearly every lease of another plugin's, of which there may be tens of thousands.
+  if (first && !old && leases.length === 1) {
+    const life = first.owner.form === 'exact' ? { boot: place.life.boot } : undefined;
+    return { life, written: first.written, ips: [first.ip] };
+  }
   const ips = leases.map(({ ip }) => ip).sort();
   if (old && leases.every((lease) => old.ips.includes(lease.ip) && isWrittenAt(old, lease.written))) {
     return { ...old, ips: old.ips.filter((ip) => ips.includes(ip)) };
