@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { project } from './build/bundle.ts';
+import { normalised } from './docs/compare.ts';
 import { drawings, placeOf } from './docs/drawings.ts';
 import { corrected, differences, pages, readPage } from './docs/pages.ts';
 
@@ -17,6 +18,9 @@ for (const path of process.argv.length > 2 ? process.argv.slice(2) : pages) {
   if (now !== page) writeFileSync(join(project, path), now);
 }
 if (process.argv.length === 2) {
-  for (const drawing of drawings) writeFileSync(placeOf(drawing), await drawing.draw());
+  for (const drawing of drawings) {
+    const [place, now] = [placeOf(drawing), await drawing.draw()];
+    if (!existsSync(place) || normalised(readFileSync(place, 'utf8')) !== normalised(now)) writeFileSync(place, now);
+  }
 }
 process.exit(hasFailed ? 1 : 0);

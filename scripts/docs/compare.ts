@@ -10,6 +10,7 @@ export const varying: { name: string; pattern: RegExp; instead: string }[] = [
   { name: "nft's counters", pattern: /packets \d+ bytes \d+/g, instead: '<traffic>' },
   { name: 'states of neighbours', pattern: /\b(REACHABLE|STALE|DELAY|PROBE)\b/g, instead: '<state>' },
   { name: 'counters', pattern: /\b\d+ packets?, [\d.]+ k?B\b/g, instead: '<traffic>' },
+  { name: 'what show has drawn of counters', pattern: /sent [\d.]+ k?B, received [\d.]+ k?B/g, instead: '<traffic>' },
   {
     name: 'what trace counts',
     pattern: /\b\d+ packets?(?= (?:out|to route|let|by)\b)|(?<=out, )\d+(?= in)/g,

@@ -28,6 +28,15 @@ async function onNode<T>(executable: string | undefined, observe: (shell: Sessio
 export const drawings: Drawing[] = [
   { path: 'docs/learn-node.svg', draw: async (executable) => drawNode(await onNode(executable, observeNode)) },
   { path: 'docs/learn-ping.svg', draw: async (executable) => drawPing(await onNode(executable, observePing)) },
+  {
+    path: 'docs/learn-show.svg',
+    draw: (executable) =>
+      onNode(executable, async (shell) => {
+        const { status, output } = await shell.run('tsbridge show --svg /run/show.svg && cat /run/show.svg');
+        if (status !== 0) throw new Error(output.join('\n'));
+        return `${output.join('\n')}\n`;
+      }),
+  },
   { path: 'docs/design-flow.svg', draw: async () => drawFlow() },
 ];
 

@@ -174,7 +174,7 @@ t.test('what a page shows fits what was printed', async (t) => {
     ['signs of regular expressions', ['a.c (x)'], ['abc (x)'], false],
   ];
   for (const [name, page, printed, expected] of rows) t.equal(fits(page, printed), expected, name);
-  const shown = pages.map(readPage).join('\n');
+  const shown = [...pages.map(readPage), readPage('docs/learn-show.svg')].join('\n');
   for (const { name, pattern } of varying) t.ok(shown.match(pattern), `pages show ${name}`);
   const outputs = all
     .filter(({ block }) => isRun(block))
