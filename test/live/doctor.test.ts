@@ -49,12 +49,22 @@ for (const build of builds) {
     const [one, two] = [host.container('one'), host.container('two')];
     const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] };
     t.equal(host.cni({ command: 'ADD', container: one, conf: { ...conf, runtimeConfig } }).status, 0);
-    t.equal(host.cni({ command: 'ADD', container: two, conf }).status, 0);
+    const added = host.cni({ command: 'ADD', container: two, conf });
+    t.equal(added.status, 0);
     t.match(doctor(), healthy, 'a healthy node');
     const shown = JSON.parse(host.run([build.path, 'show', '--json', '--conf-dir', '/run/net.d'], { env: {} }));
     const [devOne, devTwo] = shown[0].attachments.map((attachment: { interface: string }) => attachment.interface);
 
     const macTwo = host.ip('link', 'show', devTwo)[0].address;
+
+    const macBridge = host.ip('link', 'show', 'dr0')[0].address;
+    // What a runtime keeps of an ADD.
+    const result = { containerId: two.id, ifName: 'eth0', networkName: 'ward', result: added.json };
+    writeFileSync(host.outer('/run/cached'), JSON.stringify(result));
+    const cached = [
+      ['mkdir', '-p', '/var/lib/cni/results'],
+      ['cp', '/run/cached', `/var/lib/cni/results/ward-${two.id}-eth0`],
+    ];
 
     // Each fault is made for real, seen alone, and mended.
     const faults: { name: string; make: string[][]; mend: string[][]; found: RegExp | undefined }[] = [
@@ -245,6 +255,21 @@ for (const build of builds) {
         make: [['nsenter', `--net=${two.netns}`, 'ip', 'link', 'set', 'eth0', 'mtu', '1600']],
         mend: [['nsenter', `--net=${two.netns}`, 'ip', 'link', 'set', 'eth0', 'mtu', '1500']],
         found: /: eth0 in the pod has another MTU than/,
+      },
+      {
+        name: 'the bridge has another MAC address',
+        make: [...cached, ['ip', 'link', 'set', 'dr0', 'address', '02:00:00:00:00:0a']],
+        mend: [['ip', 'link', 'set', 'dr0', 'address', macBridge]],
+        found: /^dr0 has another MAC address than when its pods were made$/,
+      },
+      {
+        name: 'a pod has another MAC address',
+        make: [
+          ...cached,
+          ['nsenter', `--net=${two.netns}`, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:0b'],
+        ],
+        mend: [['rm', '-r', '/var/lib/cni/results']],
+        found: /: the MAC address of eth0 has changed$/,
       },
       {
         name: 'the uplink is narrow',

@@ -1,9 +1,10 @@
 import { hostVethMac } from '../../plan/addresses.ts';
+import { cachedPair } from '../cached-result.ts';
 import { bare, type Known } from '../node-state.ts';
 import { type Finding, type Look, nameOf } from './finding.ts';
 
 /** What is wrong with one attachment: its lease, its pair, its port. */
-export function attachmentFindings({ node: { networks, links }, salt }: Look, known: Known): Finding[] {
+export function attachmentFindings({ node: { networks, links }, salt, options }: Look, known: Known): Finding[] {
   const { network, containerID, ifname, link, leases, peer } = known;
   const found: Finding[] = [];
   const who = nameOf(known);
@@ -75,6 +76,15 @@ export function attachmentFindings({ node: { networks, links }, salt }: Look, kn
       `${link.mac}, and ADD gave it ${given}: udev (MACAddressPolicy), or somebody, has changed it`,
       'none, unless something filters by it; with link-local IPv6 addresses as gateways they change, too',
       `ip link set ${dev} address ${given}`,
+    );
+  }
+  const then = peer && !conf?.macspoofchk ? cachedPair(known, options)?.mac : undefined;
+  if (peer && then !== undefined && peer.mac !== then) {
+    add(
+      `the MAC address of ${ifname} has changed`,
+      `it is ${peer.mac}; the runtime has kept that it was ${then} when the pod was made`,
+      'neighbours that know the old one do not reach the pod until they ask again',
+      'restart the pod, if nothing in it has meant to change it',
     );
   }
   return found;

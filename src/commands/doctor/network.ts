@@ -4,12 +4,13 @@ import { gatewayDevice } from '../../plan/add.ts';
 import { vlanGatewayName } from '../../plan/names.ts';
 import type { RouteState } from '../../plan/state.ts';
 import { usesVlans } from '../../plan/vlan.ts';
+import { cachedPair } from '../cached-result.ts';
 import { bare } from '../node-state.ts';
 import type { Finding, NetworkLook } from './finding.ts';
 
 /** What is wrong with a network's bridge, its gateway and the node's routes around it. */
 export function networkFindings(look: NetworkLook): Finding[] {
-  const { conf, bridge, pods, kernel } = look;
+  const { conf, bridge, pods, kernel, options } = look;
   const dev = conf.bridge;
   const found: Finding[] = [];
   const add = (problem: string, evidence: string, effect: string, remedy: string, fix?: Finding['fix']) =>
@@ -27,6 +28,17 @@ export function networkFindings(look: NetworkLook): Finding[] {
       `ip -d link show ${dev} has no vlan_filtering`,
       'every ADD fails',
       'a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or no vlan and vlanTrunk',
+    );
+  }
+  const then = pods
+    .flatMap((known) => cachedPair(known, options)?.hostMacs[dev] ?? [])
+    .find((mac) => mac !== bridge.mac);
+  if (then !== undefined) {
+    add(
+      `${dev} has another MAC address than when its pods were made`,
+      `it is ${bridge.mac}, and was ${then}, as the runtime has kept it`,
+      'pods that know the old one do not reach their gateway until they ask again',
+      `ip link set ${dev} address ${then}`,
     );
   }
   const routes = kernel.routes('host', { table: RT_TABLE_MAIN });
