@@ -279,9 +279,22 @@ for (const build of builds) {
           t.ok(tries < 100, 'the table is there');
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
-        const inside =
-          host.run(['pgrep', '-f', 'trace --conf-dir /run/net.d --json 10.1.0.2']).trim().split('\n').at(-1) ?? '';
-        process.kill(Number(inside), signal);
+        if (signal === 'SIGINT') {
+          const [table = ''] = /tsbridge_trace_\d+/.exec(host.run(['nft', 'list', 'tables'])) ?? [];
+          const made = host.run(['nft', 'list', 'table', 'inet', table]);
+          const rules = made.split('\n').filter((line) => line.includes('nftrace'));
+          t.strictSame(
+            rules.map((line) => line.trim()),
+            [
+              'ip saddr 10.1.0.2 limit rate 50/second burst 50 packets meta nftrace set 1 comment "from the pod"',
+              'ip daddr 10.1.0.2 limit rate 50/second burst 50 packets meta nftrace set 1 comment "to the pod"',
+            ],
+            'as nft reads it',
+          );
+          t.match(made, /flags owner/);
+          t.notMatch(made, / drop| queue|snat|dnat|masquerade/, 'it changes nothing');
+        }
+        started.kill(signal);
         const { status, stdout } = await started.done;
         if (signal !== 'SIGKILL')
           t.match([status, JSON.parse(stdout).stopsAt], [0, null], `${signal}: what was seen so far`);
