@@ -103,8 +103,12 @@ function lasting(value: unknown): unknown {
   );
 }
 
+const settledLinkLocal = ['ip', '-6', '-oneline', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative'];
+
 /** All that `ip`, `nft` and `iptables` show of the host and the pod. */
 function picture(host: Host, pod: Container): Record<string, unknown> {
+  // Whether the kernel is done with the pod's link-local address is no business of ADD.
+  for (let tries = 0; tries < 100 && pod.run(settledLinkLocal).trim() === ''; tries++) pod.run(['sleep', '0.1']);
   const links = host.ip('link').filter(({ ifname }: { ifname: string }) => ifname !== 'lo');
   return {
     links: lasting(links),
