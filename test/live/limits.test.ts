@@ -84,7 +84,10 @@ const range = (from: number, to: number, step: number) =>
 const sizes = ({ name, path }: Build) => {
   const { size } = statSync(path);
   return name === 'static'
-    ? { addresses: range(size - 512 * KiB, size + 2 * MiB, 96 * KiB), memory: range(256 * KiB, 2304 * KiB, 128 * KiB) }
+    ? {
+        addresses: range(size - 512 * KiB, size + 1536 * KiB, 160 * KiB),
+        memory: range(512 * KiB, 2304 * KiB, 256 * KiB),
+      }
     : { addresses: [500 * MiB, 1000 * MiB, 4000 * MiB], memory: [4 * MiB, 12 * MiB, 16 * MiB, 18 * MiB, 100 * MiB] };
 };
 

@@ -374,19 +374,20 @@ const isObject = (text: string): boolean => {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 };
 
-/** `cases` in all for one build, as pieces of work; the same seed gives the same calls. */
-export function hostileCalls(build: Build, cases: number, seed = 14): (() => Promise<Row>)[] {
+/** `cases` in all for one build, and every so manieth edge, as pieces of work; the same seed gives the same calls. */
+export function hostileCalls(build: Build, cases: number, edgeStep = 1, seed = 14): (() => Promise<Row>)[] {
+  const tried = Object.entries(edges).filter((_, i) => i % edgeStep === 0);
   const tooMuch = () =>
     row(`hostile input to ${build.name}: too large, too deep, too many`, async () => {
       using target = await Target.make(build);
       const found = new Faults();
-      for (const [what, { env = {}, ...rest }] of Object.entries(edges)) {
+      for (const [what, { env = {}, ...rest }] of tried) {
         for (const CNI_COMMAND of ['ADD', 'DEL']) {
           const fault = await target.fault({ env: { ...goodEnv, ...env, CNI_COMMAND }, ...rest });
           if (fault !== undefined) found.add(`${CNI_COMMAND} of ${what}: ${fault}`);
         }
       }
-      return { ran: `${2 * Object.keys(edges).length} calls`, found: found.toString() };
+      return { ran: `${2 * tried.length} calls`, found: found.toString() };
     });
   const fuzzed = calls.map(
     ({ what, share, call }) =>
