@@ -178,6 +178,19 @@ for (const build of builds) {
     );
     host.run(['ip', 'link', 'set', port, 'master', 'rp1']);
 
+    // What keeps nf_tables from being mended does not keep links from it.
+    host.run(['nft', 'add table inet tsbridge { flags dormant; }']);
+    host.run(['ip', 'link', 'set', port, 'nomaster']);
+    const half = repair();
+    t.match(half, { status: 1, stdout: new RegExp(`^ip link set ${port} master rp1$`, 'm'), stderr: /dormant/ });
+    t.match(
+      repair('--dry-run'),
+      { stdout: /^# not nf_tables: [^\n]*dormant[^\n]*\n$/ },
+      'the port is on its bridge again',
+    );
+    host.run(['nft', 'add table inet tsbridge']);
+    t.match(repair(), { status: 0, stdout: 'nothing to repair\n' });
+
     // The file is another one by now: what was made by the old one is not to be changed.
     const edited = { ...net, bridge: 'rp2', mtu: 1400 };
     writeFileSync(host.outer('/run/net.d/10-net.conf'), JSON.stringify(edited));
