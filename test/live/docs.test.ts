@@ -23,6 +23,7 @@ for (const build of builds) {
           ...printed,
         ]),
         [],
+        'what is printed is what the page says; make docs writes it',
       );
     });
   }

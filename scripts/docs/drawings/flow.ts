@@ -53,7 +53,7 @@ export function drawFlow(): string {
   note(3, 3, 'the first effect');
   note(4, 4, 'pure');
   note(5, 5, 'undone if it fails');
-  note(6, 6, 'the one document');
+  note(6, 6, 'one document');
 
   const top = 180;
   body.push(
