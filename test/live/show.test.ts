@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { builds } from '../support/builds.ts';
-import { run } from '../support/command.ts';
+import { run, shWords } from '../support/command.ts';
 import { Host } from '../support/host.ts';
 import { missing } from '../support/requirements.ts';
 
@@ -158,6 +158,20 @@ for (const build of builds) {
         .split('\n')
         .map((line) => JSON.parse(line)[0].attachments.length);
       t.ok(looks.length >= 2 && looks.every((count) => count === 2), JSON.stringify(looks));
+    });
+
+    t.test('--watch on a terminal: one screen', { skip: missing('script', 'timeout') }, async (t) => {
+      const watch = shWords(['timeout', '3', build.path, 'show', '--conf-dir', '/run/net.d', '--watch']);
+      const env = { PATH: '/usr/bin:/bin', TERM: 'xterm', NO_COLOR: '1', SHELL: '/bin/sh' };
+      const { stdout } = host.attempt(['script', '-qec', `stty rows 8 cols 80; ${watch}`, '/dev/null'], { env });
+      const [before, ...frames] = stdout.split('\x1b[H');
+      t.equal(before, '');
+      t.ok(frames.length >= 1);
+      for (const frame of frames) {
+        t.match(frame, /^sh0 {2}10\.1\.0\.1\/24/);
+        t.ok(frame.endsWith(' more lines\x1b[K\r\n\x1b[J'), 'what does not fit is counted');
+        t.equal(frame.split('\n').length, 8, 'the last line stays free');
+      }
     });
 
     t.test('a bridge that has another MAC address than when a pod was added', async (t) => {

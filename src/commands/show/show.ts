@@ -13,7 +13,7 @@ import { bridgePortsMax } from '../../verbs/status.ts';
 import { cachedNamespaces, cachedPair } from '../cached-result.ts';
 import type { CliOptions } from '../command-table.ts';
 import { bare, type Known, type NodeState, readNode } from '../node-state.ts';
-import { columnsOf } from '../text/page.ts';
+import { page, rowsOf } from '../text/page.ts';
 import { styleFor } from '../text/style.ts';
 import { writeOwnFile } from '../text/write-file.ts';
 import { drawBridges, drawingMark } from './drawing.ts';
@@ -64,19 +64,27 @@ export async function showCommand(host: Host, wanted: string | undefined, option
   const textOf = (shown: readonly ShownBridge[]) =>
     options.json ? `${JSON.stringify(shown, null, options.watch ? 0 : 4)}\n` : showBridges(shown, style);
   if (options.watch) {
-    const isTerminal = columnsOf(host) < Number.POSITIVE_INFINITY;
     for (;;) {
       const text = textOf(await lookAt(host, wanted, options));
-      // ECMA-48: home, each line up to its end, then what is left of the screen. Not cleared first, which flickers.
-      const frame = isTerminal ? `\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J` : options.json ? text : `${text}\n`;
+      const frame = options.json ? text : frameOf(text, rowsOf(host));
       if (!host.stdout(frame)) return 0;
       sleep(watchMs);
     }
   }
   const shown = await lookAt(host, wanted, options);
   if (options.svg !== undefined) writeOwnFile(options.svg, drawBridges(shown), drawingMark);
-  else host.stdout(textOf(shown));
+  else if (options.json) host.stdout(textOf(shown));
+  else await page(host, [textOf(shown)]);
   return shown.some(({ odd, attachments }) => odd.length > 0 || attachments.some((one) => one.odd.length > 0)) ? 1 : 0;
+}
+
+/** A text that takes the place of the one before it on a terminal of so many lines; elsewhere it stands below it. */
+function frameOf(text: string, rows: number): string {
+  if (rows === Number.POSITIVE_INFINITY) return `${text}\n`;
+  const lines = text.trimEnd().split('\n');
+  const shown = lines.length < rows ? lines : [...lines.slice(0, rows - 2), `… ${lines.length - rows + 2} more lines`];
+  // ECMA-48: home, each line up to its end, then what is left of the screen. Not cleared first, which flickers.
+  return `\x1b[H${shown.map((line) => `${line}\x1b[K\n`).join('')}\x1b[J`;
 }
 
 const wrong = (problem: string, details?: string) =>

@@ -13,9 +13,13 @@ export function columnsOf(host: Pick<Host, 'isDevice'>): number {
   return size ? size.columns || columns : Number.POSITIVE_INFINITY;
 }
 
+/** How many lines the terminal has; as many as there are elsewhere. */
+export const rowsOf = (host: Pick<Host, 'isDevice'>): number =>
+  (host.isDevice(1) && terminalSize(1)?.rows) || Number.POSITIVE_INFINITY;
+
 /** Writes a long text, as it is made: on a terminal that it does not fit, by way of a pager. */
 export async function page(host: Host, parts: Iterable<string>): Promise<void> {
-  const rows = (host.isDevice(1) && terminalSize(1)?.rows) || Number.POSITIVE_INFINITY;
+  const rows = rowsOf(host);
   const waiting: string[] = [];
   let lines = 0;
   const all = parts[Symbol.iterator]();
