@@ -4,6 +4,7 @@ import t from 'tap';
 import { project } from '../../../scripts/build/bundle.ts';
 import { blocksOf, elsewhere, elsewhereIn } from '../../../scripts/docs/blocks.ts';
 import { fits, varying } from '../../../scripts/docs/compare.ts';
+import { drawFlow } from '../../../scripts/docs/drawings/flow.ts';
 import { isRun, pages, readPage } from '../../../scripts/docs/pages.ts';
 import { commands, commonOptions, ownOptions } from '../../../src/commands/command-table.ts';
 import { attempt } from '../../support/command.ts';
@@ -93,6 +94,10 @@ t.test('links lead somewhere', async (t) => {
       t.ok(anchors.includes(anchor), `${path}: ${target}`);
     }
   }
+});
+
+t.test('the drawing of the design shows the layers that there are; make docs draws it', async (t) => {
+  t.equal(readPage('docs/design-flow.svg'), drawFlow());
 });
 
 t.test('blocks of a page', async (t) => {
