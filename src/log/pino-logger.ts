@@ -31,30 +31,42 @@ export function pinoLogger(
 ): Logger {
   const put = openLog(env.TSBRIDGE_LOG_FILE || conf.logFile, stderr);
   const { containerID, ifname, command } = request;
+  const base: Record<string, unknown> = {
+    pid: pid(),
+    command,
+    network: conf.name,
+    ...(containerID === '' ? {} : { containerID }),
+    ...(ifname === '' ? {} : { ifname }),
+    ...(request.args.pod ? { pod: `${request.args.pod.namespace}/${request.args.pod.name}` } : {}),
+  };
   const log = pino(
     {
       level: levelOf(env.TSBRIDGE_LOG_LEVEL || conf.logLevel || 'info', command, stderr),
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
-      base: {
-        pid: pid(),
-        command,
-        network: conf.name,
-        ...(containerID === '' ? {} : { containerID }),
-        ...(ifname === '' ? {} : { ifname }),
-        ...(request.args.pod ? { pod: `${request.args.pod.namespace}/${request.args.pod.name}` } : {}),
-      },
+      base,
       mixin: () => ({ ms: elapsedMs() }),
     },
     // Synchronous and unbuffered: a killed process has logged what it has done.
     { write: (line: string) => writeLine(put, line) },
   );
   return {
-    change: (what, fields) => log.info(fields, what),
-    debug: (msg, fields = {}) => log.debug(fields, msg),
-    warn: (msg, fields = {}) => log.warn(fields, msg),
-    error: (msg, fields = {}) => log.error(fields, msg),
+    change: (what, fields) => log.info(beside(base, fields), what),
+    debug: (msg, fields = {}) => log.debug(beside(base, fields), msg),
+    warn: (msg, fields = {}) => log.warn(beside(base, fields), msg),
+    error: (msg, fields = {}) => log.error(beside(base, fields), msg),
   };
+}
+
+/** A line has each key once: what it says anyway is left out, and what is said of another attachment, or network, is below `other`. */
+function beside(base: Record<string, unknown>, fields: object): object {
+  const own: [string, unknown][] = [];
+  const other: [string, unknown][] = [];
+  for (const [key, value] of Object.entries(fields)) {
+    if (!(key in base)) own.push([key, value]);
+    else if (base[key] !== value) other.push([key, value]);
+  }
+  return Object.fromEntries(other.length === 0 ? own : [...own, ['other', Object.fromEntries(other)]]);
 }
 
 function levelOf(level: string, command: string, stderr: Host['stderr']): string {

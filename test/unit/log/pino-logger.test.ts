@@ -47,6 +47,25 @@ const common = {
 t.test('a line for each change, with the attachment and the milliseconds', async (t) => {
   const logFile = join(dir, 'changes');
   const log = pinoLogger(fakeHost({}), add, { name: 'net', logFile });
+
+  t.test('each key is in a line once, and what another attachment has is not taken for its own', async (t) => {
+    const logFile = join(dir, 'once');
+    const log = pinoLogger(fakeHost({}), add, { name: 'net', logFile });
+    log.change('address leased', { network: 'net', ip: '10.1.0.2', containerID: 'pod-1', ifname: 'eth0' });
+    log.warn('a dead attachment has left something', { containerID: 'pod-0', ifname: 'eth0', message: 'EBUSY' });
+    t.strictSame(lines(logFile), [
+      { level: 'info', ...common, ip: '10.1.0.2', msg: 'address leased' },
+      {
+        level: 'warn',
+        ...common,
+        message: 'EBUSY',
+        other: { containerID: 'pod-0' },
+        msg: 'a dead attachment has left something',
+      },
+    ]);
+    for (const line of readFileSync(logFile, 'utf8').trimEnd().split('\n'))
+      t.equal(line.split('"containerID":"pod-1"').length, 2);
+  });
   log.change('ip link add cni0', { op: 'bridge.add' });
   log.warn('careful');
   log.error('failed', { code: 11 });
