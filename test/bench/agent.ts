@@ -21,13 +21,21 @@ const events = 30;
 interface Row {
   nodes: number;
   mode: 'direct' | 'vxlan';
-  firstSync: number; // s, from the start of the process to /readyz
-  restart: number; // s, the same when all is there already
-  memory: number; // MiB, resident, when idle
-  peak: number; // MiB
+  firstSync: Span; // from the start of the process to /readyz
+  restart: Span; // the same when all is there already
+  memory: number; // MiB of its own, when idle: without pages of the executable, which is 150 MB
+  resident: number; // MiB, the greatest, with those
   idle: number; // % of a processor, when nothing happens
   heartbeats: number; // % of a processor, when every node's status changes every five minutes
   event: number[]; // ms from a node's being put into the store to the kernel's telling of its route
+  eventWork: number; // ms of processor time for each of these
+  load: number; // the machine's load average: beyond the number of processors, others were at work
+}
+
+/** How long something took, and what of that was the agent's own work. Seconds. */
+interface Span {
+  wall: number;
+  processor: number;
 }
 
 /** Node n of a large cluster, 0 for the first: about 12 kB, most of it images, as of a node that has run for a while. */
@@ -63,17 +71,17 @@ function processorSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-function memoryMiB(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+function memoryMiB(pid: number, field: 'RssAnon' | 'VmHWM'): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1]) / 1024;
 }
 
 /** From the start of an agent until it is ready. */
-async function secondsToReady(node: ClusterNode, mode: Row['mode']): Promise<number> {
+async function untilReady(node: ClusterNode, mode: Row['mode']): Promise<Span> {
   const began = performance.now();
-  node.startAgent('--mode', mode);
+  const { pid } = node.startAgent('--mode', mode);
   await node.ready(120_000);
-  return (performance.now() - began) / 1000;
+  return { wall: (performance.now() - began) / 1000, processor: processorSeconds(pid) };
 }
 
 /** The share of a processor that the agent takes, in per cent, while `meanwhile` goes on. */
@@ -118,11 +126,11 @@ async function measure(nodes: number, mode: Row['mode']): Promise<Row> {
     const node = cluster.node(1).register();
     node.shell('ip addr add 172.16.0.1/13 dev eth0'); // the direct ones are on it, the others are not
     for (let n = 0; n < nodes; n++) cluster.api.store.put(largeObject(n, mode));
-    const firstSync = await secondsToReady(node, mode);
+    const firstSync = await untilReady(node, mode);
     const routes = (await node.destinations()).length;
     if (routes !== 2 * nodes) throw new Error(`${routes} routes to ${nodes} nodes\n${node.agent?.text.slice(-2000)}`);
     await node.agent?.stop();
-    const restart = await secondsToReady(node, mode);
+    const restart = await untilReady(node, mode);
     await pause(5000);
     const idle = await load(node, () => {}, 1000);
     let beat = 0;
@@ -131,10 +139,13 @@ async function measure(nodes: number, mode: Row['mode']): Promise<Row> {
       () => cluster.api.store.put(largeObject(beat % nodes, mode, ++beat)),
       300_000 / nodes,
     );
-    const event = await eventToRoute(cluster, node, mode, nodes);
     const pid = node.agent?.pid ?? 0;
-    const [memory, peak] = [memoryMiB(pid, 'VmRSS'), memoryMiB(pid, 'VmHWM')];
-    return { nodes, mode, firstSync, restart, memory, peak, idle, heartbeats, event };
+    const before = processorSeconds(pid);
+    const event = await eventToRoute(cluster, node, mode, nodes);
+    const eventWork = ((processorSeconds(pid) - before) * 1000) / events;
+    const [memory, resident] = [memoryMiB(pid, 'RssAnon'), memoryMiB(pid, 'VmHWM')];
+    const load1 = loadavg()[0] ?? 0;
+    return { nodes, mode, firstSync, restart, memory, resident, idle, heartbeats, event, eventWork, load: load1 };
   } finally {
     for (const fn of after.toReversed()) await fn();
   }
@@ -144,22 +155,25 @@ function markdown(rows: Row[]): string {
   const { cpu, cpus, kernel } = machine('/tmp');
   const date = new Date().toISOString().slice(0, 10);
   const cell = (value: number, digits = 1) => value.toFixed(digits);
+  const span = ({ wall, processor }: Span) => `${cell(wall)} s, ${cell(processor)} s`;
+  const loads = rows.map(({ load }) => load);
   return [
-    `${date}, on ${cpus} × ${cpu}, Linux ${kernel}; Node objects of 12 kB, both families.`,
+    `${date}, on ${cpus} × ${cpu}, Linux ${kernel}, with a load of ${cell(Math.min(...loads), 0)} to ${cell(Math.max(...loads), 0)}: beyond ${cpus}, others were at work.`,
+    'Node objects of 12 kB, both families; of two times the second one is that of the processor.',
     '',
-    '| other nodes | mode | first sync | start when all is there | memory, peak | idle | with heartbeats | event to route, median, longest |',
+    '| other nodes | mode | first sync | start when all is there | memory of its own, greatest resident | idle | with heartbeats | event to route: median, longest, processor |',
     '|---|---|---|---|---|---|---|---|',
-    ...rows.map(({ nodes, mode, firstSync, restart, memory, peak, idle, heartbeats, event }) =>
+    ...rows.map(({ nodes, mode, firstSync, restart, memory, resident, idle, heartbeats, event, eventWork }) =>
       [
         '',
         ` ${nodes.toLocaleString('en')} `,
         ` ${mode} `,
-        ` ${cell(firstSync)} s `,
-        ` ${cell(restart)} s `,
-        ` ${cell(memory, 0)} MiB, ${cell(peak, 0)} MiB `,
+        ` ${span(firstSync)} `,
+        ` ${span(restart)} `,
+        ` ${cell(memory, 0)} MiB, ${cell(resident, 0)} MiB `,
         ` ${cell(idle, 2)} % `,
         ` ${cell(heartbeats, 2)} % `,
-        ` ${cell(median(event), 0)} ms, ${cell(Math.max(...event), 0)} ms `,
+        ` ${cell(median(event), 0)} ms, ${cell(Math.max(...event), 0)} ms, ${cell(eventWork, 0)} ms `,
         '',
       ].join('|'),
     ),
