@@ -30,7 +30,7 @@ export class ApiError extends Error {
 }
 
 /** So many objects come at once: an object may be 20 kB, and all of an answer is in memory until it is read. */
-const pageSize = 200;
+const pageSize = 100;
 /** Longer than any object that the API server would store (1.5 MB). */
 const longestLine = 8 * 1024 * 1024;
 const longestAnswer = 512 * 1024 * 1024;
