@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type Applied, applyPodRouteOps } from '../kernel/pod-routes/apply.ts';
 import { readPodRouteState } from '../kernel/pod-routes/observe.ts';
 import { systemCalls } from '../linux/system-calls.ts';
+import type { Reply } from '../netlink/message.ts';
 import { NetlinkSocket, protocol } from '../netlink/socket.ts';
 import { vxlanDevices } from '../plan/pod-routes/devices.ts';
 import { showPodRouteOp } from '../plan/pod-routes/op.ts';
@@ -15,6 +16,7 @@ import { KnownNodes } from './known-nodes.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { problems as aboutProblem, type Problem } from './problem.ts';
+import { concerns, type Interest } from './relevance.ts';
 import type { Settings } from './settings.ts';
 
 /** Events come in swarms: nodes that start together, the answers to our own changes. */
@@ -44,6 +46,8 @@ export class Agent {
   private retryMs = firstRetryMs;
   private syncingSinceMs: number | undefined;
   private readonly memo: Memo = {};
+  /** Whose changes matter; absent while everything may. */
+  private interest: Interest | undefined;
   private apiError = '';
   private lastSyncMs = 0;
   private lastEventMs = performance.now();
@@ -120,8 +124,10 @@ export class Agent {
     return this.installation;
   }
 
-  /** The kernel has changed something that concerns us. */
-  kernelChanged(): void {
+  /** What the kernel tells; without messages when some of it was lost. */
+  kernelChanged(messages: readonly Reply[] | undefined): void {
+    const { interest } = this;
+    if (messages && interest && !messages.some((message) => concerns(message, interest))) return;
     // Our own changes are among them. However many there are, looking takes a fraction of the time.
     if (this.nodes.own) this.soon(Math.min(Math.max(gatherKernelMs, 5 * this.lastSyncMs), 2000));
   }
@@ -196,7 +202,7 @@ export class Agent {
     const { own } = this.nodes;
     if (!own) throw new Error(`there is no node ${this.settings.node}`);
     const guarded = [process.env.KUBERNETES_SERVICE_HOST ?? '', this.feed.serverHost];
-    return decide(
+    const decision = decide(
       this.nodes.all(),
       own,
       state,
@@ -206,6 +212,10 @@ export class Agent {
       this.memo,
       this.nodes.version,
     );
+    const names = new Set<string>([...decision.uplinks, ...vxlanDevices]);
+    const indexes = new Set(state.links.filter(({ name }) => names.has(name)).map(({ index }) => index));
+    this.interest = decision.uplinks.length > 0 ? { names, indexes } : undefined;
+    return decision;
   }
 
   /** Gives how much of it failed. */

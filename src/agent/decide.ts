@@ -17,6 +17,8 @@ export interface Decision {
   /** What the conflist says; absent while the node has no range, or no interface to other nodes. */
   conflist?: ConflistFacts;
   others: number; // nodes beside this one
+  /** The interfaces to other nodes; none while one is missing for a family that pods have. */
+  uplinks: string[];
 }
 
 /** The last view of the cluster, and what it was made of: most looks at the host find both as they were. */
@@ -63,6 +65,9 @@ export function decide(
     plan,
     problems: [...own.problems, ...view.problems, ...plan.obstacles],
     ...(own.ranges.length > 0 && mtu !== undefined ? { conflist: { ranges: own.ranges, mtu, cluster } } : {}),
+    uplinks: own.ranges.every(({ family }) => facts.uplinks[family])
+      ? Object.values(facts.uplinks).map(({ dev }) => dev)
+      : [],
     others: all.filter(({ name }) => name !== node).length,
   };
 }

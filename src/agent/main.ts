@@ -11,7 +11,6 @@ import { Agent } from './agent.ts';
 import { AgentLock } from './lock.ts';
 import { agentLog, type Log } from './log.ts';
 import { listen } from './notifications.ts';
-import { concerns } from './relevance.ts';
 import { serve } from './server.ts';
 import { readSettings } from './settings.ts';
 
@@ -61,9 +60,7 @@ async function run(host: Host, options: CliOptions): Promise<number> {
     await sleep(standByMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) return 0;
   }
-  listen((messages) => {
-    if (messages === undefined || messages.some(concerns)) agent.kernelChanged();
-  });
+  listen((messages) => agent.kernelChanged(messages));
   await agent.run();
   return 0;
 }
