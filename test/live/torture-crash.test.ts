@@ -13,7 +13,7 @@ const skip = missing('strace', 'nft');
 
 for (const build of builds) {
   t.test(`${build.name}: killed at a system call, whatever is left is cleared`, { skip }, async (t) => {
-    const sample = { build, network, step: build.name === 'pkg' ? 151 : 41, startStep: 500, takesTurns: true };
+    const sample = { build, network, step: build.name === 'pkg' ? 301 : 71, startStep: 500, takesTurns: true };
     using stage = await Stage.set(build, network);
     for (const { what, ran, found } of [
       await crashSweep({ ...sample, verb: 'ADD', isFirst: true }),
