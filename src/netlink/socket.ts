@@ -219,7 +219,9 @@ export class NetlinkSocket implements Disposable {
     const replies: Reply[] = [];
     let interrupted = false;
     while (true) {
-      const received = this.receive(deadline);
+      // Of one that is to begin again anyway the end may be what was lost.
+      const received = this.receive(interrupted ? undefined : deadline);
+      if (received === 'timeout' && interrupted) return undefined;
       if (received === 'timeout') throw timedOut(patience);
       if (received === 'lost' || received === 'truncated') {
         interrupted = true;

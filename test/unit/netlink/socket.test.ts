@@ -173,6 +173,11 @@ t.test('a dump that was interrupted, or had no room, is begun again', async (t) 
     ['NLM_F_DUMP_INTR on NLMSG_DONE', (seq: number) => [message(seq, 16, 2, Buffer.alloc(4)), done(seq, 0, 2 | 0x10)]],
     ['ENOBUFS', (seq: number) => [-errno.ENOBUFS, done(seq)]],
     ['a datagram longer than the buffer', (seq: number) => [message(seq, 16, 2, Buffer.alloc(80_000)), done(seq)]],
+    [
+      'one with the end in it',
+      (seq: number) => [Buffer.concat([message(seq, 16, 2, Buffer.alloc(80_000)), done(seq)])],
+    ],
+    ['ENOBUFS for the end', () => [-errno.ENOBUFS]],
   ] as const) {
     let attempts = 0;
     const { socket } = opened(([request]) => {
