@@ -10,11 +10,14 @@ interface Entry<T> {
 interface Row<T> {
   family: Family;
   length: number;
-  /** By first address. */
+  /** By keyOf(). */
   entries: Map<bigint, Entry<T>>;
-  /** One entry of each shorter prefix that has been asked for, by its length and first address. */
+  /** One entry of each shorter prefix that has been asked for, by its length and keyOf(). */
   shorter: Map<number, Map<bigint, Entry<T>>>;
 }
+
+/** NB: without the host bits. V8 hashes a bigint by its last 64 bits, and those of all IPv6 networks are 0. */
+const keyOf = ({ family, value }: Ip, length: number): bigint => value >> BigInt(bitsOf(family) - length);
 
 /**
  * Prefixes with something each, to be asked for what has an address or a prefix in common. However many there are, a question costs a look-up
@@ -31,10 +34,11 @@ export class PrefixMap<T> {
       row = { family, length, entries: new Map(), shorter: new Map() };
       this.rows.push(row);
     }
-    if (row.entries.has(network.value)) return;
+    const key = keyOf(network, length);
+    if (row.entries.has(key)) return;
     const entry = { prefix: network, value };
-    row.entries.set(network.value, entry);
-    for (const [asked, entries] of row.shorter) entries.set(networkOf({ ...network, length: asked }).value, entry);
+    row.entries.set(key, entry);
+    for (const [asked, entries] of row.shorter) entries.set(keyOf(network, asked), entry);
   }
 
   /** One that has an address in common with the prefix, itself included: what contains it first. */
@@ -43,9 +47,9 @@ export class PrefixMap<T> {
     for (const row of this.rows) {
       if (row.family !== prefix.family) continue;
       if (row.length <= prefix.length) {
-        const found = row.entries.get(networkOf({ ...prefix, length: row.length }).value);
+        const found = row.entries.get(keyOf(prefix, row.length));
         if (found) return found;
-      } else within ??= shortened(row, prefix.length).get(networkOf(prefix).value);
+      } else within ??= shortened(row, prefix.length).get(keyOf(prefix, prefix.length));
     }
     return within;
   }
@@ -59,7 +63,7 @@ function shortened<T>(row: Row<T>, length: number): Map<bigint, Entry<T>> {
   let entries = row.shorter.get(length);
   if (!entries) {
     entries = new Map();
-    for (const entry of row.entries.values()) entries.set(networkOf({ ...entry.prefix, length }).value, entry);
+    for (const entry of row.entries.values()) entries.set(keyOf(entry.prefix, length), entry);
     row.shorter.set(length, entries);
   }
   return entries;
