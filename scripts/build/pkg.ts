@@ -85,6 +85,9 @@ const v8Flags = [
   '--no-sparkplug',
   '--no-maglev',
   '--no-opt',
+  // Nor is there ever time to collect garbage in. Long work has it again.
+  '--no-minor-gc-task',
+  '--no-memory-reducer',
 ];
 
 // https://nodejs.org/api/single-executable-applications.html

@@ -100,8 +100,6 @@ for (const build of builds) {
       const plainConf = { name: 'plain', ipMasq: false, macspoofchk: false };
       add(host, plain, { ...plainConf, ipam: { type: 'host-local', subnet: '10.3.0.0/24' } });
       dead.remove();
-      for (let i = 0; i < 50 && host.leftovers().some((left) => left.startsWith('veth') && isOf(host, left, dead)); i++)
-        await new Promise((resolve) => setTimeout(resolve, 100));
       host.run(['nft', 'flush', 'ruleset']);
       add(host, alive);
       const text = host.run(['nft', 'list', 'ruleset']);
@@ -172,6 +170,3 @@ for (const build of builds) {
     });
   });
 }
-
-const isOf = (host: Host, left: string, container: Container) =>
-  host.attempt(['ip', 'link', 'show', 'dev', left.replace('veth ', '')]).stdout.includes(container.id);

@@ -25,9 +25,13 @@ export class Container {
     return this.host.outer(this.netns);
   }
 
-  /** Removes the namespace, as a runtime does when the pod has died before DEL. */
+  /** Removes the namespace, as a runtime does when the pod has died before DEL. The kernel takes its pairs away in its own time, which is waited for. */
   remove(): void {
+    const ends = (this.ip('link', 'show') as { link_index?: number }[]).flatMap(({ link_index }) => link_index ?? []);
     this.host.run(['ip', 'netns', 'del', this.name]);
+    const isThere = () =>
+      (this.host.ip('link', 'show') as { ifindex: number }[]).some(({ ifindex }) => ends.includes(ifindex));
+    for (let tries = 0; tries < 100 && isThere(); tries++) this.host.run(['sleep', '0.05']);
   }
 
   #inside(argv: readonly string[]): string[] {

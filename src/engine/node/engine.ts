@@ -47,8 +47,8 @@ export const engine: Engine = {
   sendAside,
   lockFairly,
   expectLongWork() {
-    for (const flag of ['--invocation-count-for-feedback-allocation=8', '--sparkplug', '--maglev', '--opt'])
-      setFlagsFromString(flag);
+    const flags = ['--invocation-count-for-feedback-allocation=8', '--sparkplug', '--maglev', '--opt'];
+    for (const flag of [...flags, '--minor-gc-task', '--memory-reducer']) setFlagsFromString(flag);
   },
   part: async (name) => loadPart(name),
   start(main) {
