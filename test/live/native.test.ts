@@ -368,7 +368,9 @@ t.test('the snapshot of the heap', async (t) => {
   t.match(expected, { status: 0, stdout: /supportedVersions/, stderr: '' });
   const { stdout, stderr, status } = answer(programs.evaluating);
   t.strictSame([stdout, stderr, status], [expected.stdout, '', 0], 'without one, every process evaluates the program');
-  t.ok(statSync(programs.evaluating).size < statSync(own).size + 1_000_000);
+  // Modules that several commands begin with are in it once for each.
+  const { size } = statSync(programs.evaluating);
+  t.ok(size < 4_000_000, `${size} bytes`);
   t.equal(answer(own, ['--write-heap-snapshot'], {}).status, 2, 'one that has been taken is not taken again');
   t.strictSame(
     [answer(own, ['leases'], {}).status, answer(own, ['--version'], {}).stdout],
