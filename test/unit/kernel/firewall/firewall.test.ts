@@ -486,11 +486,13 @@ t.test('prefixes that are missing or too much, in the words of nft', async (t) =
     problem: `${prefixes} ${what} is missing`,
     nft: `add element ${set} { ${prefixes} }`,
     byAdd: 'makes it',
+    of: 'elements',
   });
   const tooMuch = (prefixes: string) => ({
     problem: `${prefixes} ${what} is too much`,
     nft: `delete element ${set} { ${prefixes} }`,
     byAdd: 'takes it out',
+    of: 'elements',
   });
   for (const [title, pods, present, wanted, expected] of [
     ['as it should be', ['10.1.0.5'], ['10.1.0.0/16'], ['10.1.0.0/16', '10.1.0.0/17'], []],
