@@ -148,6 +148,11 @@ export class Contender implements Disposable {
   /** Removes a network's bridge, and its leases. In the contender's host. */
   forget(conf: Conf): void {
     must(['ip', 'link', 'del', String(conf.bridge)]);
+    // Rules of pods that nobody deletes are in the way of whoever reads them all, and the kernel takes pairs away in its own time.
+    must(['nft', 'flush', 'ruleset']);
+    const pairs =
+      'while ip -oneline link show type veth | grep -q . && [ $((n = n + 1)) -lt 1200 ]; do sleep 0.1; done';
+    must(['sh', '-c', pairs]);
     rmSync(join(this.dataDir, conf.name), { recursive: true, force: true });
   }
 
